@@ -1,0 +1,14 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    globalSetup: ['test/support/global-setup.ts'],
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    // Two cores, real mounts and a real registry: files run in child processes so that a stuck mount
+    // takes down only its own file.
+    pool: 'forks',
+    maxWorkers: 2,
+  },
+});
