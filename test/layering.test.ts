@@ -15,8 +15,9 @@ const ranks: readonly (readonly string[])[] = [
   ['tree', 'chunk', 'oci'],
   ['blob', 'bootstrap'],
   ['registry', 'layout', 'archive', 'cache', 'fetch', 'fuse'],
+  ['image', 'transport'],
   ['convert', 'mount'],
-  ['transport', 'demo'],
+  ['check', 'export', 'demo'],
   ['cli'],
   ['index.ts'],
 ];
