@@ -1,9 +1,11 @@
 import { defineConfig } from 'vitest/config';
+import { CountReporter } from './test/support/reporter.ts';
 
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/global-setup.ts'],
+    reporters: ['default', new CountReporter()],
     testTimeout: 60_000,
     hookTimeout: 120_000,
     // Two cores, real mounts and a real registry: files run in child processes so that a stuck mount

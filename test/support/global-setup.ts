@@ -1,13 +1,27 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { RunDirectory } from './run-directory.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const run = new RunDirectory();
 
 /**
- * Builds `dist/` once before the suite: worker threads and the command run the built files, tests the sources.
- * A type error does not stop the tests (the compiler emits all the same); `npm run check` does.
+ * Once before the suite: builds `dist/`, because worker threads and the command run the built files while tests run the
+ * sources; and gives the run a temporary directory of its own.
  */
 export function setup(): void {
-  const root = fileURLToPath(new URL('../..', import.meta.url));
   const compiler = ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'];
-  const { status } = spawnSync(process.execPath, compiler, { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
-  if (status !== 0) console.warn(`tsc ended with status ${status}: run npm run check for what it found`);
+  const { status } = spawnSync(process.execPath, compiler, { cwd: root, stdio: 'inherit' });
+  // Files are written in spite of type errors; while somebody works on one part, the tests of the others can run.
+  if (status !== 0 && process.env.CI) throw new Error('Cannot build dist/: see the messages of the compiler above');
+  run.enter();
+}
+
+/** Once after the suite: a mount or a process that a test left behind is removed, and fails the run. */
+export async function teardown(): Promise<void> {
+  const leaks = await run.clean();
+  if (leaks.length === 0) return;
+  // vitest prints what a teardown throws, and exits with 0 all the same.
+  process.exitCode = 1;
+  throw new Error(`Left behind by a test, and removed now:\n  ${leaks.join('\n  ')}`);
 }
