@@ -38,6 +38,7 @@ export const errorTable = {
   SLUICE_EROFS_OUT_OF_BOUNDS: format,
   SLUICE_EROFS_UNSUPPORTED: format,
   SLUICE_TREE_INVALID: format,
+  SLUICE_CHUNK_MAP_INVALID: format,
   SLUICE_BLOB_INVALID: format,
   SLUICE_BOOTSTRAP_INVALID: format,
   SLUICE_BOOTSTRAP_UNSUPPORTED: format,
@@ -79,6 +80,7 @@ export const errorTable = {
   SLUICE_REFERENCE_INVALID: usage,
   SLUICE_OPTION_INVALID: usage,
   SLUICE_TARGET_EXISTS: usage,
+  SLUICE_TARGET_LOCKED: { errno: EINVAL, exit: exitStatus.usage, retryable: true },
   SLUICE_CANCELLED: { errno: constants.errno.EINTR, exit: exitStatus.cancelled, retryable: false },
 } as const satisfies Record<string, ErrorMeaning>;
 
