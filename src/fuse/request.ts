@@ -1,0 +1,96 @@
+import { FuseError } from '../errors.ts';
+import { inHeader } from './format.ts';
+
+/** Thrown by the accessors of a request whose body is too short or senseless; the answer is EINVAL. */
+export class MalformedRequest extends Error {}
+
+/**
+ * Size of the receive buffer. The kernel wants room for `max_write` (4096 here) and a header, at least 8192; the rest
+ * lets one BATCH_FORGET carry 4,000 inodes.
+ */
+const receiveSize = 65536;
+
+/**
+ * One request, decoded in place: the buffer it was read into, and accessors for what lies there.
+ * One object serves all requests of a worker; nothing of a request survives the next `accept`.
+ * Offsets of body fields count from the end of `struct fuse_in_header`.
+ */
+export class Request {
+  /** Where the next request is to be read to. */
+  readonly buffer: Buffer = Buffer.alloc(receiveSize);
+  readonly #view: DataView;
+  #end = 0;
+
+  constructor() {
+    this.#view = new DataView(this.buffer.buffer, this.buffer.byteOffset, this.buffer.byteLength);
+  }
+
+  /**
+   * Takes the first `length` bytes of `buffer` as the request.
+   * @throws {FuseError} SLUICE_FUSE_PROTOCOL when they are not one whole request
+   */
+  accept(length: number): void {
+    if (length < inHeader.size || length > receiveSize || this.#view.getUint32(inHeader.len, true) !== length) {
+      throw new FuseError('SLUICE_FUSE_PROTOCOL', `Cannot decode FUSE request: ${length} bytes are not one request`, {
+        facts: { length },
+      });
+    }
+    this.#end = length;
+  }
+
+  get opcode(): number {
+    return this.#view.getUint32(inHeader.opcode, true);
+  }
+
+  /** The inode the request is about. */
+  get nodeid(): number {
+    return this.#safe(inHeader.nodeid);
+  }
+
+  /** The number that ties an answer to its request. */
+  get unique(): number {
+    return this.#safe(inHeader.unique);
+  }
+
+  /** The two halves of `unique`, which an answer repeats, whatever they are. */
+  get uniqueLow(): number {
+    return this.#view.getUint32(inHeader.unique, true);
+  }
+  get uniqueHigh(): number {
+    return this.#view.getUint32(inHeader.unique + 4, true);
+  }
+
+  /** @throws {MalformedRequest} when the body ends before `size` bytes */
+  need(size: number): void {
+    if (this.#end - inHeader.size < size) throw new MalformedRequest(`body shorter than ${size} bytes`);
+  }
+
+  /** The field must lie in what `need` was asked for; so for `u64`. */
+  u32(offset: number): number {
+    return this.#view.getUint32(inHeader.size + offset, true);
+  }
+
+  /** @throws {MalformedRequest} when the number is 2^53 or more */
+  u64(offset: number): number {
+    return this.#safe(inHeader.size + offset);
+  }
+
+  /**
+   * The name that starts at `offset` of the body and ends before a NUL.
+   * @returns a view, valid until the next request
+   * @throws {MalformedRequest} when there is none, or no NUL
+   */
+  name(offset: number): Buffer {
+    const start = inHeader.size + offset;
+    // The NUL is the last byte of the requests that have one name, which are all that are read here.
+    const end = this.#end - 1;
+    if (end <= start || this.buffer[end] !== 0) throw new MalformedRequest('no name');
+    return this.buffer.subarray(start, end);
+  }
+
+  #safe(offset: number): number {
+    const high = this.#view.getUint32(offset + 4, true);
+    if (high > 0x1fffff) throw new MalformedRequest('number of 2^53 or more');
+    return high * 0x100000000 + this.#view.getUint32(offset, true);
+  }
+}
