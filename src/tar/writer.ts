@@ -1,15 +1,20 @@
 import { isUtf8 } from 'node:buffer';
 import { type ByteString, bytesOf } from '../byte-string.ts';
-import type { TarEntry, TarEntryType } from './entry.ts';
 import { blockSize, type Field, field, paddingAfter, typeflag } from './format.ts';
 import { checksumOf } from './numbers.ts';
+import type { TarEntry, TarEntryType } from './reader.ts';
 import type { DataRun } from './sparse.ts';
 
 /** What ends an archive: two zero blocks. */
-export const endOfArchive: Uint8Array = new Uint8Array(2 * blockSize);
+export const tarEnd: Uint8Array = new Uint8Array(2 * blockSize);
 
 /** What ustar may hold by the letter of POSIX; other bytes go into a PAX record. */
 const printable = /^[ -~]*$/;
+
+/** Zeros that fill up `length` bytes of content to the next block. */
+export function tarPadding(length: number): Uint8Array {
+  return new Uint8Array(paddingAfter(length));
+}
 
 const flags: Record<TarEntryType, number> = {
   file: typeflag.file,
@@ -25,8 +30,8 @@ const flags: Record<TarEntryType, number> = {
  * Everything of an entry that stands before its content: a PAX header where ustar cannot say it all, the ustar header,
  * and the map of a sparse file (GNU sparse 1.0, which GNU tar, Python and Go read).
  *
- * What follows is the caller's: the bytes of each run of `sparse`, or `size` bytes, then {@link paddingAfter} of their
- * number; {@link endOfArchive} after the last entry. The same entry gives the same bytes.
+ * What follows is the caller's: the bytes of each run of `sparse`, or `size` bytes, then {@link tarPadding} of their
+ * number; {@link tarEnd} after the last entry. The same entry gives the same bytes.
  * @param entry - not kept; a directory's path may end in a slash or not
  * @returns a multiple of 512 bytes, a new buffer
  * @throws {RangeError} for device numbers above 2^21 - 1, which no Linux device has
@@ -41,7 +46,7 @@ export function tarHeader(entry: TarEntry): Uint8Array {
   if (records.length > 0) {
     const content = Buffer.from(records.join(''), 'latin1');
     parts.push(ustarHeader({ ...paxEntry, path: `PaxHeaders/${baseName}`, size: content.length }, typeflag.pax));
-    parts.push(content, new Uint8Array(paddingAfter(content.length)));
+    parts.push(content, tarPadding(content.length));
   }
   const shown = map === undefined ? path : `GNUSparseFile.0/${baseName}`;
   parts.push(ustarHeader({ ...entry, path: shown, size }, flags[entry.type]));

@@ -1,11 +1,39 @@
 import { type ByteString, byteString } from '../byte-string.ts';
-import { type Extensions, joinEntry, type TarEntry } from './entry.ts';
 import { blockSize, paddingAfter, typeflag } from './format.ts';
 import { type Header, isZeroBlock, readHeader } from './header.ts';
+import { type Extensions, joinEntry } from './join-entry.ts';
 import { invalidTar, maxPathBytes, maxPaxBytes, overLimit } from './limits.ts';
 import { parseDecimal } from './numbers.ts';
 import { type PaxRecords, parsePax } from './pax.ts';
 import { checkRuns, type DataRun, parseSparseMap, readOldExtension, SparseMapText } from './sparse.ts';
+
+export type TarEntryType = 'file' | 'directory' | 'symlink' | 'hardlink' | 'char' | 'block' | 'fifo';
+
+/** One file-system object as a tar describes it, all dialects alike. Owns all its parts. */
+export interface TarEntry {
+  /** As the tar says it, not cleaned; directories often end in a slash. */
+  readonly path: ByteString;
+  /** Of symlinks, and of hard links the path of the other name; else empty. */
+  readonly linkTarget: ByteString;
+  readonly type: TarEntryType;
+  /** Permission bits, setuid, setgid and sticky: 12 bits. */
+  readonly mode: number;
+  /** 32 bits. */
+  readonly uid: number;
+  readonly gid: number;
+  /** Bytes, holes included; 0 for what is no file. */
+  readonly size: number;
+  /** Seconds since the epoch, may be negative; the fraction is in `mtimeNs` (0–999,999,999). */
+  readonly mtime: number;
+  readonly mtimeNs: number;
+  /** Of devices; else 0. */
+  readonly major: number;
+  readonly minor: number;
+  /** Full name (`security.capability`) to value. */
+  readonly xattrs: ReadonlyMap<ByteString, Uint8Array>;
+  /** The runs the tar holds content for, ascending and not empty; `undefined` when it holds all of it. */
+  readonly sparse: readonly DataRun[] | undefined;
+}
 
 /** What a {@link TarParser} calls, in the order of the archive: `entry`, `data` as often as it takes, `endEntry`. */
 export interface TarHandler {

@@ -4,35 +4,7 @@ import type { Header } from './header.ts';
 import { invalidTar, maxPathBytes, maxXattrNameBytes, maxXattrs, maxXattrValueBytes, overLimit } from './limits.ts';
 import { parseDecimal, parseTime } from './numbers.ts';
 import type { PaxRecords } from './pax.ts';
-import type { DataRun } from './sparse.ts';
-
-export type TarEntryType = 'file' | 'directory' | 'symlink' | 'hardlink' | 'char' | 'block' | 'fifo';
-
-/** One file-system object as a tar describes it, all dialects alike. Owns all its parts. */
-export interface TarEntry {
-  /** As the tar says it, not cleaned; directories often end in a slash. */
-  readonly path: ByteString;
-  /** Of symlinks, and of hard links the path of the other name; else empty. */
-  readonly linkTarget: ByteString;
-  readonly type: TarEntryType;
-  /** Permission bits, setuid, setgid and sticky: 12 bits. */
-  readonly mode: number;
-  /** 32 bits. */
-  readonly uid: number;
-  readonly gid: number;
-  /** Bytes, holes included; 0 for what is no file. */
-  readonly size: number;
-  /** Seconds since the epoch, may be negative; the fraction is in `mtimeNs` (0–999,999,999). */
-  readonly mtime: number;
-  readonly mtimeNs: number;
-  /** Of devices; else 0. */
-  readonly major: number;
-  readonly minor: number;
-  /** Full name (`security.capability`) to value. */
-  readonly xattrs: ReadonlyMap<ByteString, Uint8Array>;
-  /** The runs the tar holds content for, ascending and not empty; `undefined` when it holds all of it. */
-  readonly sparse: readonly DataRun[] | undefined;
-}
+import type { TarEntry, TarEntryType } from './reader.ts';
 
 /** What the extended headers in front of a header say about it. */
 export interface Extensions {
