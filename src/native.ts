@@ -75,13 +75,13 @@ let outcome: Outcome | undefined;
  * @throws {Error} with code SLUICE_NATIVE_MISSING, or whatever the dynamic loader threw
  */
 export function loadNative(): Native | undefined {
-  outcome ??= load(process.env['SLUICE_ENGINE'] ?? '');
+  outcome ??= load(process.env.SLUICE_ENGINE ?? '');
   return outcome.native;
 }
 
 /** Why {@link loadNative} gives undefined, for people; undefined when it gives the addon. */
 export function nativeMissingReason(): string | undefined {
-  outcome ??= load(process.env['SLUICE_ENGINE'] ?? '');
+  outcome ??= load(process.env.SLUICE_ENGINE ?? '');
   return outcome.native === undefined ? outcome.reason : undefined;
 }
 
