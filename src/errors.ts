@@ -70,6 +70,7 @@ export const errorTable = {
   SLUICE_CACHE_IO: cache,
   SLUICE_CACHE_FULL: { errno: ENOSPC, exit: exitStatus.cache, retryable: true },
   SLUICE_CACHE_LOCKED: { errno: EIO, exit: exitStatus.cache, retryable: true },
+  SLUICE_CACHE_UNSAFE: cache,
   // FUSE and the system calls around it.
   SLUICE_FUSE_PROTOCOL: fuse,
   SLUICE_FUSE_UNAVAILABLE: fuse,

@@ -1,0 +1,100 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { verifyStream } from '../digest/verified-stream.ts';
+import type { Descriptor, ImageTarget, RawManifest } from '../oci/image.ts';
+import {
+  layoutBlobPath,
+  layoutFile,
+  layoutFileContent,
+  layoutIndexFile,
+  updateLayoutIndex,
+} from '../oci/layout-index.ts';
+import { formatReference, type LayoutReference } from '../oci/reference.ts';
+import { describeReferrer } from '../oci/referrer.ts';
+import { replaceLocked } from './replace-locked.ts';
+
+async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+class LayoutTarget implements ImageTarget {
+  readonly reference: string;
+  readonly #root: string;
+  readonly #tag: string | undefined;
+
+  constructor(reference: LayoutReference) {
+    this.reference = formatReference(reference);
+    this.#root = path.resolve(reference.path);
+    this.#tag = reference.tag;
+  }
+
+  async hasBlob(descriptor: Descriptor): Promise<boolean> {
+    const found = await stat(this.#blobFile(descriptor)).catch(() => undefined);
+    return found?.isFile() === true && found.size === descriptor.size;
+  }
+
+  async putBlob(
+    descriptor: Descriptor,
+    content: () => AsyncIterable<Uint8Array>,
+    signal?: AbortSignal,
+  ): Promise<boolean> {
+    if (await this.hasBlob(descriptor)) return false;
+    const file = this.#blobFile(descriptor);
+    await mkdir(path.dirname(file), { recursive: true });
+    // Beside blobs/, not inside: a crash leaves nothing there that a reader could take for a blob.
+    const temporary = path.join(this.#root, `.incoming-${randomBytes(8).toString('hex')}`);
+    const handle = await open(temporary, 'wx', 0o644);
+    try {
+      for await (const chunk of verifyStream(content(), descriptor, descriptor.digest)) {
+        signal?.throwIfAborted();
+        await handle.writeFile(chunk);
+      }
+      await handle.sync();
+      await rename(temporary, file);
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
+    } finally {
+      await handle.close();
+    }
+    await syncFolder(path.dirname(file));
+    return true;
+  }
+
+  /** A folder has no other repositories. */
+  async mountBlob(): Promise<boolean> {
+    return false;
+  }
+
+  async putManifest(manifest: RawManifest, tag: boolean, signal?: AbortSignal): Promise<void> {
+    await this.putBlob(manifest.descriptor, () => one(manifest.bytes), signal);
+    const referrer = describeReferrer(manifest);
+    if (!tag && referrer === undefined) return;
+    await replaceLocked(path.join(this.#root, layoutFile), () => layoutFileContent, signal);
+    const listed = tag ? manifest.descriptor : (referrer?.descriptor ?? manifest.descriptor);
+    const update = (old: Uint8Array | undefined) => updateLayoutIndex(old, listed, tag ? this.#tag : undefined);
+    await replaceLocked(path.join(this.#root, layoutIndexFile), update, signal);
+    await syncFolder(this.#root);
+  }
+
+  async close(): Promise<void> {}
+
+  #blobFile(descriptor: Descriptor): string {
+    return path.join(this.#root, layoutBlobPath(descriptor.digest));
+  }
+}
+
+/** Opens an OCI layout folder for writing; it is made when it does not exist. Several processes may write at once. */
+export function openLayoutTarget(reference: LayoutReference): ImageTarget {
+  return new LayoutTarget(reference);
+}

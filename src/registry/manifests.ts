@@ -1,0 +1,158 @@
+import { IntegrityError, NotFoundError } from '../errors.ts';
+import { describeBytes, writeManifest } from '../oci/canonical-json.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Descriptor, RawManifest } from '../oci/image.ts';
+import { maximumJsonBytes } from '../oci/json.ts';
+import { parseIndex, sniffMediaType } from '../oci/manifest.ts';
+import { isIndex, isManifest, manifestMediaTypes, mediaType } from '../oci/media-types.ts';
+import { describeReferrer, type Referrer, referrersTag } from '../oci/referrer.ts';
+import type { HttpResponse } from './http-transport.ts';
+import type { RegistryCall, RegistryClient } from './registry-client.ts';
+import { retrying } from './retry.ts';
+import { parseUrl } from './url.ts';
+
+/** A list of referrers is paged; a registry that always has another page is not followed without end. */
+const maximumPages = 100;
+
+/** A call whose whole body is read within each try. */
+async function document(
+  client: RegistryClient,
+  call: RegistryCall,
+): Promise<{ response: HttpResponse; bytes: Uint8Array }> {
+  return retrying(client.retryPolicy, call.signal, async () => {
+    const response = await client.call({ ...call, retry: false });
+    return { response, bytes: await response.bytes(maximumJsonBytes) };
+  });
+}
+
+function mismatch(what: string, expected: string, actual: string): IntegrityError {
+  return new IntegrityError('SLUICE_DIGEST_MISMATCH', `Cannot use ${what}: want ${expected}, have ${actual}`, {
+    facts: { expected, actual },
+  });
+}
+
+/** Manifests and indexes of one repository. */
+export class ManifestStore {
+  readonly #client: RegistryClient;
+  readonly #repository: string;
+  readonly #scopes: readonly string[];
+
+  /** @param actions - of the token scope: `pull`, `pull,push` */
+  constructor(client: RegistryClient, repository: string, actions: 'pull' | 'pull,push') {
+    this.#client = client;
+    this.#repository = repository;
+    this.#scopes = [`repository:${repository}:${actions}`];
+  }
+
+  /**
+   * Reads and verifies a manifest.
+   *
+   * @param reference - a tag or a digest
+   * @param type - its media type when a descriptor says it; else the registry's word, else the document's own
+   * @throws {NotFoundError} SLUICE_IMAGE_NOT_FOUND
+   * @throws {IntegrityError} SLUICE_DIGEST_MISMATCH
+   */
+  async get(reference: string, type?: string, signal?: AbortSignal): Promise<RawManifest> {
+    const what = `manifest "${this.#repository}:${reference}"`;
+    const { response, bytes } = await document(this.#client, {
+      method: 'GET',
+      target: `/v2/${this.#repository}/manifests/${reference}`,
+      headers: { accept: type ?? manifestMediaTypes.join(', ') },
+      scopes: this.#scopes,
+      expect: [200],
+      action: `read ${what}`,
+      missing: 'SLUICE_IMAGE_NOT_FOUND',
+      signal,
+    });
+    const served = response.header('content-type')?.split(';')[0]?.trim() ?? '';
+    const known = isIndex(served) || isManifest(served);
+    const descriptor = describeBytes(type ?? (known ? served : sniffMediaType(bytes, what)), bytes);
+    const promised = reference.startsWith('sha256:') ? reference : response.header('docker-content-digest');
+    if (promised?.startsWith('sha256:') && promised !== descriptor.digest) {
+      throw mismatch(what, promised, descriptor.digest);
+    }
+    return { descriptor, bytes };
+  }
+
+  /**
+   * Stores a manifest, and lists it at its subject where the registry does not do that itself.
+   * @param reference - a tag, or the manifest's digest
+   */
+  async put(reference: string, manifest: RawManifest, signal?: AbortSignal): Promise<void> {
+    const subjectKept = await this.#put(reference, manifest, signal);
+    const referrer = describeReferrer(manifest);
+    if (referrer !== undefined && !subjectKept) await this.#putFallback(referrer, signal);
+  }
+
+  /** Manifests that name `digest` as their subject. Source: OCI distribution-spec 1.1, "Listing Referrers". */
+  async referrers(digest: Digest, artifactType?: string, signal?: AbortSignal): Promise<readonly Descriptor[]> {
+    const found = (await this.#referrersApi(digest, artifactType, signal)) ?? (await this.#fallback(digest, signal));
+    return artifactType === undefined ? found : found.filter((entry) => entry.artifactType === artifactType);
+  }
+
+  /** @returns whether the registry says that it keeps track of the subject */
+  async #put(reference: string, manifest: RawManifest, signal?: AbortSignal): Promise<boolean> {
+    const { mediaType: type, digest } = manifest.descriptor;
+    const what = `manifest "${this.#repository}:${reference}"`;
+    const response = await this.#client.call({
+      method: 'PUT',
+      target: `/v2/${this.#repository}/manifests/${reference}`,
+      headers: { 'content-type': type },
+      body: manifest.bytes,
+      scopes: this.#scopes,
+      expect: [201],
+      action: `write ${what}`,
+      missing: 'SLUICE_IMAGE_NOT_FOUND',
+      signal,
+    });
+    await response.discard();
+    const stored = response.header('docker-content-digest');
+    if (stored?.startsWith('sha256:') && stored !== digest) throw mismatch(what, digest, stored);
+    return response.header('oci-subject') !== undefined;
+  }
+
+  /** @returns `undefined` when the registry has no such API */
+  async #referrersApi(
+    digest: Digest,
+    artifactType: string | undefined,
+    signal?: AbortSignal,
+  ): Promise<readonly Descriptor[] | undefined> {
+    const query = artifactType === undefined ? '' : `?artifactType=${encodeURIComponent(artifactType)}`;
+    let target = new URL(`/v2/${this.#repository}/referrers/${digest}${query}`, this.#client.url);
+    const found: Descriptor[] = [];
+    for (let page = 0; page < maximumPages; page++) {
+      const { response, bytes } = await document(this.#client, {
+        method: 'GET',
+        target,
+        headers: { accept: mediaType.ociIndex },
+        scopes: this.#scopes,
+        expect: [200, 404, 405],
+        action: `list referrers of ${digest}`,
+        signal,
+      });
+      if (response.status !== 200) return page === 0 ? undefined : found;
+      found.push(...parseIndex({ descriptor: describeBytes(mediaType.ociIndex, bytes), bytes }).manifests);
+      const [, link] = /<([^>]+)>\s*;\s*rel="?next"?/.exec(response.header('link') ?? '') ?? [];
+      const next = link === undefined ? undefined : parseUrl(link, target);
+      if (next === undefined) return found;
+      target = next;
+    }
+    return found;
+  }
+
+  async #fallback(digest: Digest, signal?: AbortSignal): Promise<readonly Descriptor[]> {
+    try {
+      return parseIndex(await this.get(referrersTag(digest), undefined, signal)).manifests;
+    } catch (error) {
+      if (error instanceof NotFoundError) return [];
+      throw error;
+    }
+  }
+
+  /** Source: OCI distribution-spec 1.1, "Pushing Manifests with Subject". Two writers at once may lose an entry. */
+  async #putFallback({ subject, descriptor }: Referrer, signal?: AbortSignal): Promise<void> {
+    const others = (await this.#fallback(subject, signal)).filter(({ digest }) => digest !== descriptor.digest);
+    const index = writeManifest(mediaType.ociIndex, { manifests: [...others, descriptor] });
+    await this.#put(referrersTag(subject), index, signal);
+  }
+}
