@@ -1,0 +1,73 @@
+import { LRUCache } from 'lru-cache';
+
+/** What the order has to know of a device. */
+export interface OrderedDevice {
+  /** Unique among the devices of one order, below 2^20. */
+  readonly id: number;
+  /** Tick of each chunk's last use, by any thread. */
+  readonly lastUsed: Uint32Array;
+}
+
+/** A chunk in the order. */
+export interface Candidate<D> {
+  readonly device: D;
+  readonly chunk: number;
+}
+
+const CHUNKS_PER_DEVICE = 2 ** 32;
+
+/**
+ * Which chunk to evict next: the least recently used of those this process knows.
+ *
+ * The main thread's own uses go straight into the order. Worker threads cannot reach it: they note the current tick
+ * beside the chunk, and a candidate that was used since it was put in the order gets a second chance. A tick is one
+ * use by the main thread, not a time: a worker's use is always told apart from the one before it, and no timer runs.
+ */
+export class EvictionOrder<D extends OrderedDevice> {
+  readonly #order = new LRUCache<number, number>({ maxSize: Number.MAX_SAFE_INTEGER, sizeCalculation: () => 1 });
+  readonly #devices = new Map<number, { device: D; placed: Uint32Array }>();
+  readonly #tick: Uint32Array;
+
+  /** @param tick - one word, shared with the workers; this order alone writes to it */
+  constructor(tick: Uint32Array) {
+    this.#tick = tick;
+  }
+
+  add(device: D): void {
+    this.#devices.set(device.id, { device, placed: new Uint32Array(device.lastUsed.length) });
+  }
+
+  /** Forgets a device and its chunks. */
+  remove(device: D): void {
+    this.#devices.delete(device.id);
+    const first = device.id * CHUNKS_PER_DEVICE;
+    for (let chunk = 0; chunk < device.lastUsed.length; chunk++) this.#order.delete(first + chunk);
+  }
+
+  /** Makes a chunk the most recently used one. */
+  use(device: D, chunk: number): void {
+    const placed = this.#devices.get(device.id)?.placed;
+    if (placed === undefined) return;
+    const tick = Atomics.load(this.#tick, 0);
+    Atomics.store(device.lastUsed, chunk, tick);
+    placed[chunk] = tick;
+    Atomics.add(this.#tick, 0, 1);
+    const key = device.id * CHUNKS_PER_DEVICE + chunk;
+    this.#order.set(key, key);
+  }
+
+  /** Takes the next chunk to evict out of the order; undefined when it is empty. */
+  take(): Candidate<D> | undefined {
+    // Each pass of a candidate brings it up to date, so the second round ends unless workers use every chunk meanwhile.
+    for (let chances = 2 * this.#order.size; ; chances--) {
+      const key = this.#order.pop();
+      if (key === undefined) return undefined;
+      const known = this.#devices.get(Math.floor(key / CHUNKS_PER_DEVICE));
+      if (known === undefined) continue;
+      const { device, placed } = known;
+      const chunk = key % CHUNKS_PER_DEVICE;
+      if (chances <= 0 || Atomics.load(device.lastUsed, chunk) === placed[chunk]) return { device, chunk };
+      this.use(device, chunk);
+    }
+  }
+}
