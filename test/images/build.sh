@@ -3,7 +3,7 @@
 #
 #   base python node nginx redis upgrade   Debian and programs on it, as people build images
 #   edge                                   everything a tar layer can say, in several dialects (edge.py)
-#   sparse                                 every dialect of sparse files, one above 4 GiB; only GNU tar reads them all
+#   odd                                    what GNU tar reads and containerd refuses: sparse files, one above 4 GiB
 #
 # Everything lies in $SLUICE_IMAGES (default: ~/.cache/sluice-images): the layout in oci/, uncompressed layers in layers/.
 # An image is built when it is missing or these scripts changed; a run with nothing to do takes no time.
@@ -131,13 +131,13 @@ do_edge() {
   image edge '["/bin/ls", "-la", "/edge"]' base edge-pax edge-gnu:zstd edge-v7:none edge-ustar edge-paxsparse edge-wh
 }
 
-do_sparse() {
-  "$here/edge.py" sparse "$layers"
-  image sparse '["/none"]' sparse-gnu sparse-pax00 sparse-pax01 sparse-pax10
+do_odd() {
+  "$here/edge.py" odd "$layers"
+  image odd '["/none"]' odd-gnu odd-pax00 odd-pax01 odd-pax10 odd-links
 }
 
 names=("$@")
-[ $# -gt 0 ] || names=(base python node nginx redis upgrade edge sparse)
+[ $# -gt 0 ] || names=(base python node nginx redis upgrade edge odd)
 for name in base "${names[@]}"; do
   [ "$(cat "$stamps/$name" 2>/dev/null)" != "$stamp" ] || { [ "$name" = base ] && [ ! -d "$work/base" ]; } || continue
   rm -f "$stamps/$name"

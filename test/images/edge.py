@@ -1,10 +1,11 @@
 #!/usr/bin/python3
-"""edge.py edge|sparse LAYERS: the layers of the two images that hold what a tar layer can say, in several dialects.
+"""edge.py edge|odd LAYERS: the layers of the two images that hold what a tar layer can say, in several dialects.
 
 edge     edge-pax (PAX 2001, xattrs, ACLs, devices, odd names and times), edge-gnu (long names, base-256 numbers), edge-v7,
          edge-ustar, edge-paxsparse (PAX sparse 1.0), edge-wh (whiteouts, replaced kinds, odd paths).
          containerd, containers/storage and GNU tar accept every one of them.
-sparse   sparse-gnu (type S, with a volume label), sparse-pax00, sparse-pax01, sparse-pax10: written and read by GNU tar.
+odd      what GNU tar reads and containerd refuses: odd-gnu (sparse files of type S, a volume label), odd-pax00, odd-pax01,
+         odd-pax10 (the three sparse dialects of PAX), odd-links (links to files of lower layers, type 7).
 
 Members are made in memory, so nothing of the machine's file systems leaks in; sparse files alone come from GNU tar.
 """
@@ -69,8 +70,9 @@ class Layer:
     def symlink(self, name, target, **more):
         self.add(name, tarfile.SYMTYPE, link=target, **{'mode': 0o777, **more})
 
-    def hard_link(self, name, target):
-        self.add(name, tarfile.LNKTYPE, link=target)
+    def hard_link(self, name, target, **more):
+        """Some unpackers give the file the attributes of its last name, so `more` repeats what the first name has."""
+        self.add(name, tarfile.LNKTYPE, link=target, **more)
 
     def device(self, name, kind, major, minor, mode):
         self.add(name, kind, devmajor=major, devminor=minor, mode=mode)
@@ -118,7 +120,7 @@ def add_links(layer):
 
 def add_special(layer):
     layer.add('edge/fifo', tarfile.FIFOTYPE, mode=0o640)
-    layer.hard_link('edge/fifo_hard', 'edge/fifo')
+    layer.hard_link('edge/fifo_hard', 'edge/fifo', mode=0o640)
     layer.device('edge/null', tarfile.CHRTYPE, 1, 3, 0o666)
     layer.device('edge/blk', tarfile.BLKTYPE, 7, 1, 0o600)
     layer.device('edge/bigdev', tarfile.CHRTYPE, 240, 70000, 0o600)
@@ -164,7 +166,7 @@ def pax_layer(folder):
             layer.directory('edge/' + name)
             layer.file(f'edge/{name}/a', b'a')
             layer.file(f'edge/{name}/b', b'b')
-        for name in ('filetodir', 'filetolink', 'delme', 'modme', 'keepme', 'chmodme'):
+        for name in ('filetodir', 'filetolink', 'delme', 'modme', 'chmodme'):
             layer.file('edge/' + name, b'lower ' + name.encode())
         layer.symlink('edge/linktodir', 'hd')
         layer.symlink('edge/linktofile', 'one')
@@ -197,31 +199,42 @@ def block(name, data=b'', kind=b'\0', link=b'', mode=0o644, magic=b'', prefix=b'
     return head + checksum + tail + data + bytes(-len(data) % 512)
 
 
+def write_blocks(folder, name, members):
+    with open(os.path.join(folder, name + '.tar'), 'wb') as tar:
+        tar.write(b''.join(members) + bytes(1024))
+
+
 def v7_layer(folder):
-    members = (
+    write_blocks(folder, 'edge-v7', (
         block(b'v7/', mode=0o755),
         block(b'v7/file', b'no magic, type NUL'),
         block(b'v7/hard', kind=b'1', link=b'v7/file'),
         block(b'v7/sym', kind=b'2', link=b'file', mode=0o777),
         block(b'v7/' + b'f' * 97, b'a name that fills its field, with no NUL'),
-    )
-    with open(os.path.join(folder, 'edge-v7.tar'), 'wb') as tar:
-        tar.write(b''.join(members) + bytes(1024))
+    ))
+
+
+USTAR = b'ustar\x0000'
 
 
 def ustar_layer(folder):
-    ustar = dict(magic=b'ustar\x0000')
-    deep = b'p' * 70 + b'/' + b'q' * 77
-    members = (
-        block(b'ustar/', kind=b'5', mode=0o755, **ustar),
-        block(b'ustar/contiguous', b'type 7 is a plain file', kind=b'7', **ustar),
-        block(b'ustar/old', b'type NUL under ustar', kind=b'\0', **ustar),
-        block(b'ustar/nodata', kind=b'0', **ustar),
-        block(b'n' * 100, b'a prefix of 155 bytes and a name of 100, neither with a NUL', kind=b'0', prefix=b'ustar/' + deep + b'/', **ustar),
-        block(b'no/parents/of/its/own', b'x', kind=b'0', prefix=b'ustar', **ustar),
-    )
-    with open(os.path.join(folder, 'edge-ustar.tar'), 'wb') as tar:
-        tar.write(b''.join(members) + bytes(1024))
+    prefix = b'ustar/' + b'p' * 70 + b'/' + b'q' * 78
+    write_blocks(folder, 'edge-ustar', (
+        block(b'ustar/', kind=b'5', mode=0o755, magic=USTAR),
+        block(b'ustar/old', b'type NUL under ustar', kind=b'\0', magic=USTAR),
+        block(b'ustar/nodata', kind=b'0', magic=USTAR),
+        block(b'n' * 100, b'prefix and name fill their fields, with no NUL', kind=b'0', prefix=prefix, magic=USTAR),
+        block(b'no/parents/of/its/own', b'x', kind=b'0', prefix=b'ustar', magic=USTAR),
+    ))
+
+
+def links_layer(folder):
+    with Layer(folder, 'odd-links') as layer:
+        layer.add('contiguous', tarfile.CONTTYPE, b'POSIX wants type 7 read as a plain file')
+        layer.hard_link('hard_across', 'pax10/hole')
+        layer.hard_link('pax00/hard_again', 'hard_across')
+        layer.file('pax01/hole', b'one of the names below is replaced')
+        layer.hard_link('hard_absolute', '/gnu/hole')
 
 
 def whiteout_layer(folder):
@@ -254,16 +267,15 @@ def whiteout_layer(folder):
         layer.file('edge/twice', b'second wins')
         layer.file('edge/dup0', b'target')
         layer.hard_link('edge/hard_to_new', 'edge/dup0')
-        layer.hard_link('edge/hard_across', 'edge/hard1')
-        layer.hard_link('edge/hard_absolute', '/edge/keepme')
+        layer.hard_link('edge/hard_absolute', '/edge/dup0')
         layer.add('edge/areg', tarfile.AREGTYPE, b'old v7 type')
         layer.file('edge/xattr_and_time', b'x', pax={'SCHILY.xattr.user.s': 'bar', 'mtime': '1700000000.987654321'})
 
 
-def sparse_tar(folder, name, tree, *options):
+def sparse_tar(folder, name, tree, options, *members):
     subprocess.check_call([
         'tar', '-C', tree, '--sparse', '--sort=name', f'--mtime=@{EPOCH}', '--numeric-owner', '--owner=0', '--group=0',
-        *options, '-cf', os.path.join(folder, name + '.tar'), '.' if name.startswith('sparse') else 'paxs'])
+        *options, '-cf', os.path.join(folder, name + '.tar'), *members])
 
 
 PAX = ('--format=posix', '--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime')
@@ -300,12 +312,13 @@ def make_edge(folder):
     with tempfile.TemporaryDirectory() as tree:
         os.mkdir(f'{tree}/paxs', 0o755)
         sparse_file(f'{tree}/paxs/sparse', 400 << 20, 40 << 20)
-        sparse_tar(folder, 'edge-paxsparse', tree, *PAX)
+        sparse_tar(folder, 'edge-paxsparse', tree, PAX, 'paxs')
     forget_process_id(os.path.join(folder, 'edge-paxsparse.tar'))
     whiteout_layer(folder)
 
 
-def make_sparse(folder):
+def make_odd(folder):
+    links_layer(folder)
     dialects = {'gnu': ('--format=gnu', '--label=volume'), 'pax00': (*PAX, '--sparse-version=0.0'),
                 'pax01': (*PAX, '--sparse-version=0.1'), 'pax10': PAX}
     for dialect, options in dialects.items():
@@ -316,12 +329,13 @@ def make_sparse(folder):
             sparse_file(at + 'above4g', (5 << 30) + 12345, 1 << 30)
             sparse_file(at + 'many', 64 << 20, 1 << 18)
             sparse_file(at + 'hole', 1 << 20, 2 << 20)
-            sparse_file(at + 's' * 120, 8 << 20, 1 << 20)
+            # In PAX, GNU tar would put its process id into a record of the path if this were longer.
+            sparse_file(at + 's' * (120 if dialect == 'gnu' else 60), 8 << 20, 1 << 20)
             os.truncate(os.open(at + 'onlyhole', os.O_CREAT | os.O_WRONLY, 0o644), 3 << 20)
-            sparse_tar(folder, f'sparse-{dialect}', tree, *options)
-        forget_process_id(os.path.join(folder, f'sparse-{dialect}.tar'))
+            sparse_tar(folder, f'odd-{dialect}', tree, options, '.')
+        forget_process_id(os.path.join(folder, f'odd-{dialect}.tar'))
 
 
 if __name__ == '__main__':
     os.umask(0o022)
-    {'edge': make_edge, 'sparse': make_sparse}[sys.argv[1]](sys.argv[2])
+    {'edge': make_edge, 'odd': make_odd}[sys.argv[1]](sys.argv[2])

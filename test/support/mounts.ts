@@ -10,7 +10,7 @@ export interface Mount {
   readonly minor: number;
 }
 
-const unescape = (field: string): string =>
+const decodeField = (field: string): string =>
   field.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
 
 /** Every mount of this mount namespace, in mount order. */
@@ -20,7 +20,7 @@ export function mounts(): Mount[] {
     const [before = '', after = ''] = line.split(' - ');
     const [, , device = '', , target = ''] = before.split(' ');
     const [type = '', source = ''] = after.split(' ');
-    return { target: unescape(target), type, source: unescape(source), minor: Number(device.split(':')[1]) };
+    return { target: decodeField(target), type, source: decodeField(source), minor: Number(device.split(':')[1]) };
   });
 }
 
