@@ -1,0 +1,136 @@
+import { spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import path from 'node:path';
+import type { Readable } from 'node:stream';
+import { Command } from 'commander';
+import { FuseError } from '../errors.ts';
+import type { ServedImage } from '../mount/serve-image.ts';
+import type { Platform } from '../oci/image.ts';
+import { type PackedError, packError, reviveError } from '../packed-error.ts';
+import {
+  addCacheDirOption,
+  addJsonOption,
+  addPlatformOption,
+  addRegistryOptions,
+  type CacheFlags,
+  defaultCacheSize,
+  parseBytes,
+  parseCount,
+  type RegistryFlags,
+  registryOptions,
+} from './options.ts';
+import { note, printResult, reportError } from './output.ts';
+
+interface MountFlags extends RegistryFlags, CacheFlags {
+  readonly foreground: boolean;
+  readonly cacheSize?: number;
+  readonly workers?: number;
+  readonly platform?: Platform;
+  readonly log?: string;
+  readonly json?: boolean;
+}
+
+const examples = `
+Examples:
+  sluice mount docker://HOST/app:1-sluice /mnt/app
+  sluice mount --foreground oci:layout:app /mnt/app
+  sluice umount /mnt/app
+
+The mount is there before the image is: what is read is fetched, verified against its digest, and kept in the cache.
+What cannot be fetched and verified is an I/O error, never wrong bytes, and the next read tries again.`;
+
+export function mountCommand(): Command {
+  const command = new Command('mount')
+    .summary('mount an image, fetching what is read')
+    .description('Mounts a converted image read-only. Its content is fetched as it is read, and verified.')
+    .argument('<image>', 'the image to mount')
+    .argument('<dir>', 'where to mount it')
+    .option('-f, --foreground', 'serve the mount in this process until it is unmounted', false)
+    .option(
+      '--cache-size <bytes>',
+      'bound of the whole cache, 512M or 10G (default: 10G, a quarter of a small disk)',
+      parseBytes,
+    )
+    .option('--workers <n>', 'threads that serve the mount', parseCount)
+    .option('--log <file>', 'where a mount in the background reports failed reads (default: sluice.log in the cache)')
+    .addHelpText('after', examples);
+  for (const add of [addPlatformOption, addRegistryOptions, addCacheDirOption, addJsonOption]) add(command);
+  return command.action((image: string, directory: string, flags: MountFlags) =>
+    flags.foreground ? serve(image, directory, flags) : launch(image, directory, flags),
+  );
+}
+
+/** Where the serving process says that the mount answers, or why not: a pipe of whoever launched it. */
+const readyFd = 3;
+const readyVariable = 'SLUICE_READY_FD';
+
+/** Starts the serving process and waits until it says that the mount answers. */
+async function launch(image: string, directory: string, flags: MountFlags): Promise<void> {
+  mkdirSync(flags.cacheDir, { recursive: true, mode: 0o700 });
+  const log = openSync(flags.log ?? path.join(flags.cacheDir, 'sluice.log'), 'a', 0o600);
+  const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1), '--foreground'], {
+    detached: true,
+    stdio: ['ignore', 'ignore', log, 'pipe'],
+    env: { ...process.env, [readyVariable]: String(readyFd) },
+  });
+  closeSync(log);
+  const answer = await readAnswer(child.stdio[readyFd] as Readable);
+  child.unref();
+  if ('error' in answer) throw reviveError(answer.error);
+  printResult(flags.json, { image, mountPoint: answer.mountPoint, pid: child.pid }, () => `${answer.mountPoint}\n`);
+}
+
+/** What the serving process says, once. */
+type Answer = { readonly mountPoint: string } | { readonly error: PackedError };
+
+async function readAnswer(pipe: Readable): Promise<Answer> {
+  let text = '';
+  for await (const part of pipe.setEncoding('utf8')) text += part;
+  if (text !== '') return JSON.parse(text) as Answer;
+  return {
+    error: packError(new FuseError('SLUICE_MOUNT_FAILED', 'Cannot mount: the serving process died; see its log')),
+  };
+}
+
+async function serve(image: string, directory: string, flags: MountFlags): Promise<void> {
+  const launched = process.env[readyVariable] === String(readyFd);
+  delete process.env[readyVariable];
+  const answer = (text: Answer): void => {
+    writeSync(readyFd, JSON.stringify(text));
+    closeSync(readyFd);
+  };
+  try {
+    const served = await start(image, directory, flags);
+    if (launched) answer({ mountPoint: served.mountPoint });
+    else note(`mounted on ${served.mountPoint}; unmount it, or end this process, to stop`);
+    await served.ended;
+  } catch (error) {
+    if (launched) answer({ error: packError(error) });
+    throw error;
+  }
+}
+
+async function start(image: string, directory: string, flags: MountFlags): Promise<ServedImage> {
+  const [{ serveImage }, { ChunkCache }, { openSource }, { loadZstd }] = await Promise.all([
+    import('../mount/serve-image.ts'),
+    import('../cache/chunk-cache.ts'),
+    import('../transport/open.ts'),
+    import('../zstd/codec.ts'),
+  ]);
+  await loadZstd();
+  const maximumBytes = flags.cacheSize ?? defaultCacheSize(flags.cacheDir);
+  const cache = ChunkCache.open(flags.cacheDir, { maximumBytes });
+  const served = await serveImage({
+    source: openSource(image, registryOptions(flags)),
+    mountPoint: directory,
+    cache,
+    platform: flags.platform,
+    workers: flags.workers,
+    onFailure: note,
+  });
+  const stop = (): void =>
+    void served.unmount({ lazy: true }).catch((error) => reportError(error, flags.json === true));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop);
+  void served.ended.finally(() => cache.close());
+  return served;
+}

@@ -1,0 +1,92 @@
+import { readFileSync, statfsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import path from 'node:path';
+import { type Command, Option } from 'commander';
+import { UsageError } from '../errors.ts';
+import { parsePlatform } from '../oci/platform.ts';
+import type { RegistryOptions } from '../registry/registry-options.ts';
+
+/** Options of every command that may talk to a registry. */
+export interface RegistryFlags {
+  readonly plainHttp?: boolean;
+  readonly ca?: string;
+}
+
+/** Options of every command that keeps something on this machine. */
+export interface CacheFlags {
+  readonly cacheDir: string;
+}
+
+const gibibyte = 2 ** 30;
+/** The cache's default bound, and the part of its disk that it takes at most. */
+const defaultCacheBytes = 10 * gibibyte;
+const maximumDiskShare = 1 / 4;
+
+export function addRegistryOptions(command: Command): Command {
+  return command
+    .option('--plain-http', 'speak http to the registry (the default for loopback addresses)')
+    .option('--ca <file>', 'trust the PEM certificates in this file instead of the system’s');
+}
+
+export function addJsonOption(command: Command): Command {
+  return command.option('--json', 'print the result, and errors, as JSON');
+}
+
+export function addPlatformOption(command: Command): Command {
+  return command.option('--platform <os/arch>', 'which image of an index, linux/arm64 for example', parsePlatform);
+}
+
+export function addCacheDirOption(command: Command): Command {
+  return command.addOption(
+    new Option('--cache-dir <dir>', 'where chunks and metadata are kept')
+      .env('SLUICE_CACHE_DIR')
+      .default(defaultCacheDir()),
+  );
+}
+
+export function registryOptions(flags: RegistryFlags): RegistryOptions {
+  return {
+    ...(flags.plainHttp === undefined ? {} : { plainHttp: flags.plainHttp }),
+    ...(flags.ca === undefined ? {} : { ca: readCertificates(flags.ca) }),
+  };
+}
+
+/** `512M`, `10GiB`, `1000000` → bytes; K, M, G, T are powers of 1024. For commander. */
+export function parseBytes(text: string): number {
+  const [, digits, unit] = /^(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$/i.exec(text) ?? [];
+  if (digits === undefined) {
+    throw new UsageError('SLUICE_OPTION_INVALID', `Cannot use size "${text}": want bytes, or 512M, 10G, 1T`);
+  }
+  return Math.floor(Number(digits) * 1024 ** ' KMGT'.indexOf((unit || ' ').toUpperCase()));
+}
+
+/** For commander. */
+export function parseCount(text: string): number {
+  const count = Number(text);
+  if (Number.isInteger(count) && count >= 1) return count;
+  throw new UsageError('SLUICE_OPTION_INVALID', `Cannot use "${text}": want a whole number from 1 up`);
+}
+
+/** 10 GiB, or a quarter of a small disk. @param directory - need not exist yet */
+export function defaultCacheSize(directory: string): number {
+  for (let place = path.resolve(directory); ; place = path.dirname(place)) {
+    try {
+      const { blocks, bsize } = statfsSync(place);
+      return Math.min(defaultCacheBytes, Math.floor(blocks * bsize * maximumDiskShare));
+    } catch (error) {
+      if (place === path.dirname(place)) throw error;
+    }
+  }
+}
+
+function defaultCacheDir(): string {
+  return path.join(process.env.XDG_CACHE_HOME || path.join(homedir(), '.cache'), 'sluice');
+}
+
+function readCertificates(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new UsageError('SLUICE_OPTION_INVALID', `Cannot read certificates from "${file}"`, { cause });
+  }
+}

@@ -1,0 +1,55 @@
+import { SluiceError } from '../errors.ts';
+
+/** Results go to stdout: one JSON document with `--json`, else the text. */
+export function printResult(json: boolean | undefined, value: unknown, text: () => string): void {
+  process.stdout.write(json === true ? `${JSON.stringify(value, bigintAsNumber, 2)}\n` : text());
+}
+
+/** What a person should know while the command runs goes to stderr. */
+export function note(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+/** One line for people, or one JSON object a line with `--json`; both to stderr. */
+export function reportError(error: unknown, json: boolean): void {
+  if (!(error instanceof SluiceError)) {
+    note(error instanceof Error ? `sluice: ${error.stack ?? error.message}` : `sluice: ${String(error)}`);
+    return;
+  }
+  if (json) {
+    const { code, message, facts } = error;
+    note(JSON.stringify({ error: { code, message, facts, causes: causes(error) } }, bigintAsNumber));
+    return;
+  }
+  const chain = [error.message, ...causes(error)].join(': ');
+  note(`sluice: ${chain} (${error.code})`);
+}
+
+/** 1234567 → `1.18 MiB`. */
+export function bytesText(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let value = bytes;
+  let unit = 0;
+  for (; value >= 1024 && unit < units.length - 1; unit++) value /= 1024;
+  return `${unit === 0 ? value : value.toFixed(value < 10 ? 2 : 1)} ${units[unit]}`;
+}
+
+/** Rows of cells as aligned columns, the first to the left, the others to the right. */
+export function tableText(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
+  const line = (row: readonly string[]): string =>
+    row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join('  ');
+  return rows.map((row) => `${line(row).trimEnd()}\n`).join('');
+}
+
+function causes(error: Error): string[] {
+  const messages: string[] = [];
+  for (let cause = error.cause; cause instanceof Error && messages.length < 8; cause = cause.cause) {
+    messages.push(cause.message);
+  }
+  return messages;
+}
+
+function bigintAsNumber(_key: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? Number(value) : value;
+}

@@ -1,0 +1,121 @@
+import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import type { Extent } from '../erofs/inode.ts';
+
+export const pageSize = 4096;
+const bufferSize = 1 << 20;
+const zeros = new Uint8Array(pageSize);
+
+/** Rounds up to whole pages. */
+export function pageCeil(length: number): number {
+  return Math.ceil(length / pageSize) * pageSize;
+}
+
+/**
+ * The data of one layer's files on the local disk while it is converted: every file's runs one after the other, each
+ * on a page boundary and zero-padded to one. Written once front to back, then read anywhere.
+ */
+export class SpoolWriter {
+  readonly #fd: number;
+  readonly #buffer = new Uint8Array(bufferSize);
+  #buffered = 0;
+  #position = 0;
+
+  constructor(path: string) {
+    this.#fd = openSync(path, 'w', 0o600);
+  }
+
+  /** Where the next byte goes. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Appends a copy of `bytes`. */
+  write(bytes: Uint8Array): void {
+    this.#position += bytes.length;
+    if (bytes.length <= bufferSize - this.#buffered) {
+      this.#buffer.set(bytes, this.#buffered);
+      this.#buffered += bytes.length;
+      return;
+    }
+    this.#flush();
+    if (bytes.length >= bufferSize) this.#writeAll(bytes);
+    else {
+      this.#buffer.set(bytes);
+      this.#buffered = bytes.length;
+    }
+  }
+
+  /** Appends zeros. */
+  pad(length: number): void {
+    for (let left = length; left > 0; left -= pageSize) this.write(zeros.subarray(0, Math.min(left, pageSize)));
+  }
+
+  close(): void {
+    try {
+      this.#flush();
+    } finally {
+      closeSync(this.#fd);
+    }
+  }
+
+  #flush(): void {
+    this.#writeAll(this.#buffer.subarray(0, this.#buffered));
+    this.#buffered = 0;
+  }
+
+  #writeAll(bytes: Uint8Array): void {
+    for (let done = 0; done < bytes.length; ) done += writeSync(this.#fd, bytes, done);
+  }
+}
+
+/** Random access to a finished spool. */
+export class SpoolReader {
+  readonly #fd: number;
+
+  constructor(path: string) {
+    this.#fd = openSync(path, 'r');
+  }
+
+  /** Fills `into` from `offset`. */
+  read(offset: number, into: Uint8Array): void {
+    let done = 0;
+    while (done < into.length) {
+      const count = readSync(this.#fd, into, done, into.length - done, offset + done);
+      if (count === 0) throw new RangeError(`Cannot read spool at ${offset + done}: it ends there`);
+      done += count;
+    }
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}
+
+/** A run of a file's data in bytes, as a sparse map gives it. */
+export interface DataRun {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/**
+ * Widens data runs to whole pages and joins those that touch, because pages are what devices hold.
+ * @param runs - in order, not overlapping
+ * @returns extents whose `deviceOffset` counts from `position`, each taking whole pages there
+ */
+export function layOutRuns(runs: readonly DataRun[], size: number, position: number): Extent[] {
+  const pages: { offset: number; end: number }[] = [];
+  for (const run of runs) {
+    if (run.length === 0) continue;
+    const offset = run.offset - (run.offset % pageSize);
+    const end = Math.min(pageCeil(run.offset + run.length), size);
+    const last = pages.at(-1);
+    if (last !== undefined && offset <= last.end) last.end = Math.max(last.end, end);
+    else pages.push({ offset, end });
+  }
+  let deviceOffset = position;
+  return pages.map(({ offset, end }) => {
+    const extent = { offset, length: end - offset, device: 0, deviceOffset };
+    deviceOffset += pageCeil(end - offset);
+    return extent;
+  });
+}

@@ -1,0 +1,109 @@
+import { Bootstrap } from '../bootstrap/bootstrap.ts';
+import type { FileStore } from '../cache/file-store.ts';
+import { FormatError } from '../errors.ts';
+import type { ImageConfig } from '../oci/config.ts';
+import { type Digest, digestHex, parseDigest } from '../oci/digest.ts';
+import type { Descriptor, ImageSource, Platform, RawManifest } from '../oci/image.ts';
+import type { Manifest } from '../oci/manifest.ts';
+import { annotation, formatVersion } from './annotations.ts';
+import { fetchBootstrap } from './bootstrap-layer.ts';
+import { resolveConfig, resolveManifest } from './resolve.ts';
+
+/** A sluice image, its metadata verified down to the manifest's digest. Immutable; holds no file or connection. */
+export interface OpenImage {
+  readonly reference: string;
+  readonly raw: RawManifest;
+  readonly manifest: Manifest;
+  readonly config: ImageConfig;
+  /** Merkle root of the bootstrap. */
+  readonly root: Digest;
+  /** On shared memory, for worker threads. */
+  readonly bootstrap: Bootstrap;
+  /** The layer blobs, in the order of the bootstrap's devices. */
+  readonly blobs: readonly Descriptor[];
+  readonly bootstrapLayer: Descriptor;
+}
+
+export interface OpenImageOptions {
+  /** Where manifests, configs and bootstraps are kept; what is there is not fetched again. */
+  readonly files?: FileStore | undefined;
+  readonly platform?: Platform | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Opens a sluice image for reading.
+ *
+ * @throws {FormatError} SLUICE_MANIFEST_UNSUPPORTED for any other image: there is no way to read it but a full pull,
+ *   which is never done silently
+ * @throws {IntegrityError} SLUICE_MERKLE_MISMATCH, SLUICE_DIGEST_MISMATCH
+ */
+export async function openImage(source: ImageSource, options: OpenImageOptions = {}): Promise<OpenImage> {
+  const { files, signal } = options;
+  const raw = await resolveManifest(source, options.platform, isSluice, signal);
+  const { manifest, config } = await resolveConfig(source, raw, signal);
+  const { root, blobs, bootstrapLayer } = readAnnotations(source.reference, manifest);
+  const bootstrap = await openBootstrap(source, root, bootstrapLayer, files, signal);
+  checkDevices(bootstrap, blobs);
+  return { reference: source.reference, raw, manifest, config, root, bootstrap, blobs, bootstrapLayer };
+}
+
+/** Whether a manifest is of an image that sluice made. */
+export function isSluice(manifest: Manifest): boolean {
+  return manifest.annotations[annotation.format] !== undefined;
+}
+
+function readAnnotations(reference: string, manifest: Manifest): Pick<OpenImage, 'root' | 'blobs' | 'bootstrapLayer'> {
+  const version = manifest.annotations[annotation.format];
+  if (version === undefined) {
+    throw new FormatError(
+      'SLUICE_MANIFEST_UNSUPPORTED',
+      `Cannot open ${reference}: it is no sluice image; make one with "sluice convert ${reference} DESTINATION"`,
+    );
+  }
+  const root = manifest.annotations[annotation.root];
+  const bootstrapLayer = manifest.layers.at(-1);
+  if (version !== formatVersion || root === undefined || bootstrapLayer === undefined) {
+    throw new FormatError('SLUICE_MANIFEST_UNSUPPORTED', `Cannot open ${reference}: format version "${version}"`);
+  }
+  return { root: parseDigest(root), blobs: manifest.layers.slice(0, -1), bootstrapLayer };
+}
+
+async function openBootstrap(
+  source: ImageSource,
+  root: Digest,
+  layer: Descriptor,
+  files: FileStore | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Bootstrap> {
+  const hex = digestHex(root);
+  const expected = Buffer.from(hex, 'hex');
+  const kept = await files?.get('bootstrap', hex);
+  if (kept !== undefined) {
+    try {
+      return Bootstrap.open(onSharedMemory(kept), expected);
+    } catch {
+      // Damaged on disk: it is fetched again and replaced.
+    }
+  }
+  const fetched = await fetchBootstrap(source, layer, signal);
+  const bootstrap = Bootstrap.open(fetched, expected);
+  await files?.put('bootstrap', hex, fetched);
+  return bootstrap;
+}
+
+function onSharedMemory(bytes: Uint8Array): Uint8Array {
+  const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
+  shared.set(bytes);
+  return shared;
+}
+
+/** The manifest and the bootstrap both list the blobs: reading one device's bytes from another's blob must not happen. */
+function checkDevices(bootstrap: Bootstrap, blobs: readonly Descriptor[]): void {
+  const listed = blobs.map(({ digest, size }) => `${digest}/${size}`).join();
+  const devices = bootstrap.devices.map(({ blob, blobSize }) => `${blob}/${blobSize}`).join();
+  if (listed === devices) return;
+  throw new FormatError('SLUICE_BOOTSTRAP_INVALID', 'Cannot open image: manifest and bootstrap name different blobs', {
+    facts: { expected: listed, actual: devices },
+  });
+}

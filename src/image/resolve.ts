@@ -1,0 +1,79 @@
+import { verifyStream } from '../digest/verified-stream.ts';
+import { FormatError } from '../errors.ts';
+import { type ImageConfig, parseConfig } from '../oci/config.ts';
+import type { BlobSource, Descriptor, ImageSource, Platform, RawManifest } from '../oci/image.ts';
+import { type Manifest, parseIndex, parseManifest } from '../oci/manifest.ts';
+import { isIndex } from '../oci/media-types.ts';
+import { platformCandidates, selectPlatform } from '../oci/platform.ts';
+
+/** A config is JSON that a person wrote or a builder made; more is an attempt to fill memory. */
+const maximumConfigSize = 16 << 20;
+
+/** One image of a source: the manifest for a platform and its config, digests verified. */
+export interface ResolvedImage {
+  readonly raw: RawManifest;
+  readonly manifest: Manifest;
+  readonly config: ImageConfig;
+  readonly configBytes: Uint8Array;
+}
+
+/**
+ * Finds the manifest for `platform`, through an index where there is one.
+ *
+ * @param prefer - which of several manifests for one platform is meant (an index may carry an image and its
+ *   conversion); the first one where none fits
+ * @throws {NotFoundError} SLUICE_IMAGE_NOT_FOUND, SLUICE_PLATFORM_NOT_FOUND
+ * @throws {FormatError} SLUICE_MANIFEST_INVALID, SLUICE_MANIFEST_UNSUPPORTED
+ */
+export async function resolveManifest(
+  source: ImageSource,
+  platform: Platform | undefined,
+  prefer: (manifest: Manifest) => boolean,
+  signal?: AbortSignal,
+): Promise<RawManifest> {
+  const raw = await source.resolve(signal);
+  if (!isIndex(raw.descriptor.mediaType)) return raw;
+  const index = parseIndex(raw);
+  const first = selectPlatform(index, platform);
+  if (first.platform === undefined) return source.readManifest(first, signal);
+  let fallback: RawManifest | undefined;
+  for (const candidate of platformCandidates(index, first.platform)) {
+    const manifest = await source.readManifest(candidate, signal);
+    if (prefer(parseManifest(manifest))) return manifest;
+    fallback ??= manifest;
+  }
+  return fallback ?? source.readManifest(first, signal);
+}
+
+/** The manifest and config behind `raw`. */
+export async function resolveConfig(
+  source: BlobSource,
+  raw: RawManifest,
+  signal?: AbortSignal,
+): Promise<ResolvedImage> {
+  const manifest = parseManifest(raw);
+  const configBytes = await readBytes(source, manifest.config, maximumConfigSize, signal);
+  return { raw, manifest, config: parseConfig(configBytes), configBytes };
+}
+
+/**
+ * A whole small blob, digest and size verified.
+ * @throws {FormatError} SLUICE_MANIFEST_INVALID when the descriptor claims more than `maximum` bytes
+ */
+export async function readBytes(
+  source: BlobSource,
+  descriptor: Descriptor,
+  maximum: number,
+  signal?: AbortSignal,
+): Promise<Uint8Array> {
+  if (descriptor.size > maximum) {
+    throw new FormatError(
+      'SLUICE_MANIFEST_INVALID',
+      `Cannot read ${descriptor.digest}: ${descriptor.size} bytes, more than ${maximum}`,
+    );
+  }
+  const parts: Uint8Array[] = [];
+  const stream = source.readBlob(descriptor, undefined, signal);
+  for await (const part of verifyStream(stream, descriptor, `blob ${descriptor.digest}`)) parts.push(part);
+  return Buffer.concat(parts);
+}

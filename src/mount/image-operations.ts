@@ -1,0 +1,29 @@
+import type { Operations } from '../fuse/operations.ts';
+import type { ImageView } from './image-view.ts';
+import { getattr } from './operations/getattr.ts';
+import { getxattr } from './operations/getxattr.ts';
+import { listxattr } from './operations/listxattr.ts';
+import { lookup } from './operations/lookup.ts';
+import { lseek } from './operations/lseek.ts';
+import { read } from './operations/read.ts';
+import { readdir } from './operations/readdir.ts';
+import { readdirplus } from './operations/readdirplus.ts';
+import { readlink } from './operations/readlink.ts';
+import { statfs } from './operations/statfs.ts';
+
+/** An image as a FUSE file system. @param interrupt - passes an interrupted read on to the thread that fetches */
+export function imageOperations(image: ImageView, interrupt: (unique: number) => void): Operations {
+  return {
+    lookup: (parent, name, reply) => lookup(image, parent, name, reply),
+    getattr: (nodeid, reply) => getattr(image, nodeid, reply),
+    readlink: (nodeid, reply) => readlink(image, nodeid, reply),
+    read: (nodeid, offset, length, reply, unique) => read(image, nodeid, offset, length, reply, unique),
+    readdir: (nodeid, cookie, reply) => readdir(image, nodeid, cookie, reply),
+    readdirplus: (nodeid, cookie, reply) => readdirplus(image, nodeid, cookie, reply),
+    statfs: (reply) => statfs(image, reply),
+    getxattr: (nodeid, name, reply) => getxattr(image, nodeid, name, reply),
+    listxattr: (nodeid, reply) => listxattr(image, nodeid, reply),
+    lseek: (nodeid, offset, hole, reply) => lseek(image, nodeid, offset, hole, reply),
+    interrupt,
+  };
+}

@@ -1,0 +1,99 @@
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import type { Bootstrap } from '../bootstrap/bootstrap.ts';
+import type { ChunkStore } from '../bootstrap/chunk-store.ts';
+import type { CachedDevice } from '../cache/cached-device.ts';
+import { FuseSession } from '../fuse/session.ts';
+import type { UnmountOptions } from '../fuse/unmount.ts';
+import { loadNative } from '../native.ts';
+import { workerFile } from '../worker-file.ts';
+import type { ServeMessage, WorkerMessage } from './messages.ts';
+import { missChannels, type ReadFailed } from './miss-channels.ts';
+import { Misses } from './misses.ts';
+
+/** More workers than this never made a mount faster on the machines measured: the kernel hands out the requests. */
+const maximumWorkers = 4;
+
+/** Worker threads on their way up: started early, so that they are ready when the bootstrap is. */
+export class MountWorkers {
+  readonly threads: readonly Worker[];
+
+  /** @param count - without the addon, one serves the mount's only descriptor as well as many */
+  constructor(count: number = Math.min(availableParallelism(), maximumWorkers)) {
+    const file = workerFile('serve-worker', import.meta.url);
+    this.threads = Array.from({ length: count }, () => new Worker(file));
+  }
+
+  /** For workers that never got a mount: one that serves cannot be terminated. */
+  async terminate(): Promise<void> {
+    await Promise.all(this.threads.map((thread) => thread.terminate()));
+  }
+}
+
+/** What a mount is made of. All of it stays the caller's, who closes it when the mount has ended. */
+export interface ImageMountOptions {
+  readonly bootstrap: Bootstrap;
+  /** Where missing chunks come from; stores them in `devices` on the way. */
+  readonly chunks: ChunkStore;
+  /** In the order of the bootstrap's devices. */
+  readonly devices: readonly CachedDevice[];
+  readonly mountPoint: string;
+  /** What /proc/mounts shows as the source. */
+  readonly source: string;
+}
+
+/** An image that is mounted, served by worker threads of this process. */
+export class ImageMount {
+  readonly mountPoint: string;
+  /** Settles when the mount has ended, by {@link unmount} or by umount(8), and every worker with it. */
+  readonly ended: Promise<void>;
+  readonly #session: FuseSession;
+  readonly #misses: Misses;
+
+  private constructor(session: FuseSession, workers: MountWorkers, options: ImageMountOptions) {
+    this.mountPoint = session.mountPoint;
+    this.#session = session;
+    this.#misses = new Misses(options.bootstrap, options.chunks, (failure) =>
+      missChannels.failed.publish({ mount: this, ...failure } satisfies ReadFailed),
+    );
+    const image = {
+      bootstrap: options.bootstrap.share(),
+      cache: options.devices.map((device) => device.view()),
+    };
+    const exits = workers.threads.map((thread, i) => {
+      const fd = i === 0 || loadNative() === undefined ? session.fd : session.clone();
+      return this.#start(thread, { fd, image });
+    });
+    this.ended = Promise.all(exits).then(() => {
+      this.#misses.abortAll();
+      session.close();
+    });
+  }
+
+  /**
+   * Mounts an image. When this returns, the mount answers.
+   * @throws {FuseError} SLUICE_MOUNT_FAILED, SLUICE_FUSE_UNAVAILABLE, SLUICE_NATIVE_MISSING
+   */
+  static async start(options: ImageMountOptions, workers: MountWorkers = new MountWorkers()): Promise<ImageMount> {
+    const session = await FuseSession.open(options);
+    return new ImageMount(session, workers, options);
+  }
+
+  /** @throws {FuseError} SLUICE_UNMOUNT_FAILED, for instance because files are open */
+  async unmount(options?: UnmountOptions): Promise<void> {
+    await this.#session.unmount(options);
+    if (options?.lazy !== true) await this.ended;
+  }
+
+  #start(thread: Worker, message: ServeMessage): Promise<void> {
+    thread.on('message', (answer: WorkerMessage) => {
+      if (answer.kind === 'miss') void this.#misses.answer(answer.fd, answer);
+      else this.#misses.interrupt(answer.unique);
+    });
+    thread.postMessage(message);
+    return new Promise((resolve, reject) => {
+      thread.once('error', reject);
+      thread.once('exit', () => resolve());
+    });
+  }
+}

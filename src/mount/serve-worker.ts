@@ -1,0 +1,25 @@
+import { parentPort } from 'node:worker_threads';
+import { serve } from '../fuse/serve.ts';
+import { imageOperations } from './image-operations.ts';
+import { ImageView } from './image-view.ts';
+import type { ServeMessage, WorkerMessage } from './messages.ts';
+
+/**
+ * A worker thread of one mount. It is started before there is anything to mount, so that loading it costs no time
+ * later; its first message is its only one, because from then on it blocks in read(2). It ends with the mount.
+ */
+const port = parentPort;
+if (port === null) throw new Error('Cannot run: this file is started as a worker thread');
+const post = (message: WorkerMessage): void => port.postMessage(message);
+
+port.once('message', ({ fd, image }: ServeMessage) => {
+  const view = new ImageView(image, (miss) => post({ kind: 'miss', fd, ...miss }));
+  try {
+    serve(
+      fd,
+      imageOperations(view, (unique) => post({ kind: 'interrupt', unique })),
+    );
+  } finally {
+    view.close();
+  }
+});

@@ -1,0 +1,50 @@
+import { openDockerArchive } from '../archive/docker-archive.ts';
+import { openOciArchive, openOciArchiveTarget } from '../archive/oci-archive.ts';
+import { UsageError } from '../errors.ts';
+import { openLayoutImage } from '../layout/layout-folder.ts';
+import { openLayoutTarget } from '../layout/layout-target.ts';
+import type { ImageSource, ImageTarget } from '../oci/image.ts';
+import { parseReference } from '../oci/reference.ts';
+import { openRegistryImage } from '../registry/registry-image.ts';
+import type { RegistryOptions } from '../registry/registry-options.ts';
+import { openRegistryTarget } from '../registry/registry-target.ts';
+
+/**
+ * Opens the image `text` names, wherever that is; nothing is read yet.
+ * @param text - as skopeo writes it: `docker://`, `oci:`, `oci-archive:`, `docker-archive:`
+ * @throws {UsageError} SLUICE_REFERENCE_INVALID
+ */
+export function openSource(text: string, options: RegistryOptions): ImageSource {
+  const reference = parseReference(text);
+  switch (reference.transport) {
+    case 'docker':
+      return openRegistryImage(reference, options);
+    case 'oci':
+      return openLayoutImage(reference);
+    case 'oci-archive':
+      return openOciArchive(reference);
+    case 'docker-archive':
+      return openDockerArchive(reference);
+  }
+}
+
+/**
+ * Opens the place `text` names for writing.
+ * @throws {UsageError} SLUICE_REFERENCE_INVALID, also for a place images cannot be written to
+ */
+export function openTarget(text: string, options: RegistryOptions): ImageTarget {
+  const reference = parseReference(text);
+  switch (reference.transport) {
+    case 'docker':
+      return openRegistryTarget(reference, options);
+    case 'oci':
+      return openLayoutTarget(reference);
+    case 'oci-archive':
+      return openOciArchiveTarget(reference);
+    case 'docker-archive':
+      throw new UsageError(
+        'SLUICE_REFERENCE_INVALID',
+        `Cannot write to "${text}": a docker archive holds no chunked blobs; use docker://, oci: or oci-archive:`,
+      );
+  }
+}
