@@ -29,6 +29,7 @@ async function syncFolder(folder: string): Promise<void> {
 
 class LayoutTarget implements ImageTarget {
   readonly reference: string;
+  readonly repository = undefined;
   readonly #root: string;
   readonly #tag: string | undefined;
 

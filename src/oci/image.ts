@@ -74,6 +74,8 @@ export interface ImageSource extends BlobSource {
 /** A place an image can be written to. Nothing is visible under the tag before `putManifest` returns. */
 export interface ImageTarget {
   readonly reference: string;
+  /** What `mountBlob` of another target of the same registry calls this one; `undefined` where there are none. */
+  readonly repository: string | undefined;
   hasBlob(descriptor: Descriptor, signal?: AbortSignal): Promise<boolean>;
   /**
    * Stores a blob and verifies digest and size on the way; a blob that exists is not sent again.

@@ -8,6 +8,7 @@ import type { RegistryOptions } from './registry-options.ts';
 
 class RegistryTarget implements ImageTarget {
   readonly reference: string;
+  readonly repository: string;
   readonly #tag: string;
   readonly #client: RegistryClient;
   readonly #manifests: ManifestStore;
@@ -21,6 +22,7 @@ class RegistryTarget implements ImageTarget {
         `Cannot write to "${this.reference}": a digest follows from the image; want a tag`,
       );
     }
+    this.repository = reference.repository;
     this.#tag = reference.tag;
     this.#client = new RegistryClient(reference, options);
     this.#manifests = new ManifestStore(this.#client, reference.repository, 'pull,push');
