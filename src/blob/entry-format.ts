@@ -3,8 +3,8 @@ import type { LayerEntry } from '../tree/layer-entry.ts';
 import type { ColumnReader, ColumnWriter } from './column.ts';
 
 /**
- * The columns of the entries section, in the order in which they are stored. Like stands beside like, which zstd likes:
- * a base system's 4,900 entries take 29 bytes each, digests apart.
+ * The columns of the entries section, in the order in which they are stored. Like stands beside like, which compresses
+ * well: a base system's 6,285 entries take 6.2 bytes each, digests apart.
  * What each holds: docs/format.md, "Entries".
  */
 export const columnNames = [

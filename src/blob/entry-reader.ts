@@ -20,7 +20,7 @@ import {
 const MAX_ENTRIES = 1 << 22;
 
 /** Paths share prefixes, so that a few bytes can stand for a long one: this bounds what all of them unfold to. */
-const MAX_PATH_BYTES = 1 << 29;
+const MAX_PATH_BYTES = 1 << 28;
 
 /** EROFS has 16 bits for a device. */
 const MAX_DEVICE = 0xffff;

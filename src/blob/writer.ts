@@ -8,7 +8,7 @@ import { writeEntries } from './entry-writer.ts';
 import { BLOB_MAGIC, BLOB_TRAILER_SIZE, BLOB_VERSION, blobTrailer } from './format.ts';
 import type { BlobMetadata } from './metadata.ts';
 
-/** Metadata is written once and kept for good. Measured on 4,900 entries: 9 takes 60 ms, 19 a second for 4 % less. */
+/** Measured on the 6,285 entries of a base system: 19 takes four times as long and saves 3 %. */
 const METADATA_LEVEL = 9;
 
 /**

@@ -18,7 +18,7 @@ describe('any bytes give a value or a SluiceError', () => {
   }
 
   it('Bootstrap.open() and planRead(), the whole file', () => {
-    fuzz(10_000, bytes, readAll);
+    fuzz(5_000, bytes, readAll);
   });
 
   it('Bootstrap.open() and planRead(), what is not EROFS', () => {
