@@ -1,0 +1,135 @@
+import type { ChunkStore } from '../bootstrap/chunk-store.ts';
+import type { ChunkMap } from '../chunk/chunk-map.ts';
+import { type DigestAlgorithm, hash } from '../digest/hash.ts';
+import { IntegrityError, RegistryError } from '../errors.ts';
+import type { BlobSource, Descriptor } from '../oci/image.ts';
+import { decompress } from '../zstd/codec.ts';
+import { fetchChannels } from './channels.ts';
+import type { BatchSource, ChunkBatch, ChunkResult } from './fetch-store.ts';
+import { frames } from './frames.ts';
+
+/** One device of an image, as it lies in a registry. */
+export interface BlobDevice {
+  readonly descriptor: Descriptor;
+  readonly chunks: ChunkMap;
+}
+
+/** The image whose blobs are read. */
+export interface BlobImage {
+  /** For messages. Holds no credentials. */
+  readonly reference: string;
+  readonly algorithm: DigestAlgorithm;
+  readonly devices: readonly BlobDevice[];
+}
+
+/**
+ * Chunks straight from the blobs: range request, frame, decompress, hash. The only place where bytes of the network
+ * become verified bytes.
+ */
+export class BlobChunks implements ChunkStore, BatchSource {
+  readonly #source: BlobSource;
+  readonly #image: BlobImage;
+
+  constructor(source: BlobSource, image: BlobImage) {
+    this.#source = source;
+    this.#image = image;
+  }
+
+  async read(device: number, chunk: number, signal: AbortSignal = new AbortController().signal): Promise<Uint8Array> {
+    let result: ChunkResult | undefined;
+    await this.readBatch({ device, chunks: [chunk] }, (_, delivered) => (result = delivered), signal);
+    if (result !== undefined && 'bytes' in result) return result.bytes;
+    throw result?.error;
+  }
+
+  async readBatch(
+    batch: ChunkBatch,
+    deliver: (chunk: number, result: ChunkResult) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const device = this.device(batch.device);
+    const { chunks, descriptor } = device;
+    const wanted = batch.chunks.map((chunk) => ({
+      offset: chunks.compressedOffset(chunk),
+      length: chunks.compressedLength(chunk),
+    }));
+    const start = wanted[0]?.offset ?? 0;
+    const last = wanted.at(-1);
+    const end = last === undefined ? start : last.offset + last.length;
+    let delivered = 0;
+    for await (const frame of frames(this.#source.readBlob(descriptor, { start, end }, signal), start, wanted)) {
+      const chunk = batch.chunks[delivered++] ?? 0;
+      deliver(chunk, this.#open(batch.device, chunk, frame));
+    }
+    if (delivered === wanted.length) return;
+    throw new RegistryError(
+      'SLUICE_REGISTRY_RANGE',
+      `Cannot fetch bytes ${start}-${end - 1} of blob "${descriptor.digest}": the answer ends early`,
+      { facts: { image: this.#image.reference, blob: descriptor.digest, start, end } },
+    );
+  }
+
+  /** @throws {RangeError} when the image has no such device */
+  device(index: number): BlobDevice {
+    const device = this.#image.devices[index];
+    if (device === undefined)
+      throw new RangeError(`Cannot read device ${index}: there are ${this.#image.devices.length}`);
+    return device;
+  }
+
+  #open(index: number, chunk: number, frame: Uint8Array): ChunkResult {
+    const { chunks } = this.device(index);
+    let actual: string;
+    let cause: unknown;
+    try {
+      const bytes = decompress(frame, chunks.uncompressedLength(chunk));
+      const digest = hash(this.#image.algorithm, bytes);
+      if (Buffer.compare(digest, chunks.digest(chunk)) === 0) {
+        this.#count(index, chunk);
+        return { bytes };
+      }
+      actual = Buffer.from(digest).toString('hex');
+    } catch (error) {
+      // A frame that does not decode is as wrong as one with other content: another copy may be right.
+      actual = 'not a zstd frame of that length';
+      cause = error;
+    }
+    const error = this.#mismatch(index, chunk, actual, cause);
+    fetchChannels.mismatch.publish({ device: index, chunk, error });
+    return { error };
+  }
+
+  #count(device: number, chunk: number): void {
+    if (!fetchChannels.chunk.hasSubscribers) return;
+    const { chunks } = this.device(device);
+    const compressedBytes = chunks.compressedLength(chunk);
+    fetchChannels.chunk.publish({
+      device,
+      chunk,
+      compressedBytes,
+      uncompressedBytes: chunks.uncompressedLength(chunk),
+    });
+  }
+
+  #mismatch(index: number, chunk: number, actual: string, cause: unknown): IntegrityError {
+    const { chunks, descriptor } = this.device(index);
+    const expected = Buffer.from(chunks.digest(chunk)).toString('hex');
+    return new IntegrityError(
+      'SLUICE_CHUNK_DIGEST_MISMATCH',
+      `Cannot use chunk ${chunk} of blob "${descriptor.digest}": want ${this.#image.algorithm} ${expected}, got ${actual}`,
+      {
+        cause,
+        facts: {
+          image: this.#image.reference,
+          blob: descriptor.digest,
+          chunk,
+          expected,
+          actual,
+          uncompressedOffset: chunks.uncompressedOffset(chunk),
+          compressedOffset: chunks.compressedOffset(chunk),
+          compressedLength: chunks.compressedLength(chunk),
+        },
+      },
+    );
+  }
+}

@@ -1,0 +1,14 @@
+import type { BlobSource } from '../oci/image.ts';
+import { BatchedChunks } from './batched.ts';
+import { BlobChunks, type BlobImage } from './blob-chunks.ts';
+import { CoalescedChunks } from './coalesced.ts';
+import { RetriedChunks } from './retried.ts';
+
+/**
+ * The chunks of an image over the network, with every policy in its place: readers of one chunk share a fetch, which is
+ * tried again, in one request with its neighbours. Reading ahead goes above the cache: SequentialChunks, with this for
+ * demand and `prefetch` for what nobody waits for yet. Call `loadZstd()` of src/zstd before the first read.
+ */
+export function fetchChunks(source: BlobSource, image: BlobImage): CoalescedChunks {
+  return new CoalescedChunks(new RetriedChunks(new BatchedChunks(new BlobChunks(source, image), image.devices)));
+}

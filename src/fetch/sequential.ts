@@ -1,0 +1,98 @@
+import type { ChunkStore } from '../bootstrap/chunk-store.ts';
+import type { ChunkMap } from '../chunk/chunk-map.ts';
+
+/** Read ahead when a run is first seen, and at most. Uncompressed bytes. It doubles in between, as the kernel's does. */
+const FIRST_WINDOW = 256 * 1024;
+const MAXIMUM_WINDOW = 4 * 1024 * 1024;
+
+/** Runs told apart in one device: files read at the same time, by one program or several. */
+const RUNS_PER_DEVICE = 8;
+
+/** Asked for and not there yet, all runs together. Bounds memory when a slow link meets many readers. */
+const MAXIMUM_OUTSTANDING = 32 * 1024 * 1024;
+
+interface Run {
+  /** The chunk last read. */
+  position: number;
+  /** The first chunk not asked for. */
+  frontier: number;
+  /** Bytes. */
+  window: number;
+}
+
+/**
+ * Asks for the next few chunks when reads run forward through a device, so that a sequential read is not one round trip
+ * a chunk. Only tells the `prefetch` store; whether that keeps what it reads (a cache) is not known here.
+ */
+export class SequentialChunks implements ChunkStore {
+  readonly #demand: ChunkStore;
+  readonly #prefetch: ChunkStore;
+  readonly #devices: readonly { readonly chunks: ChunkMap }[];
+  readonly #signal: AbortSignal;
+  /** Most recently used first. */
+  readonly #runs = new Map<number, Run[]>();
+  #outstanding = 0;
+
+  /**
+   * @param demand - where reads go
+   * @param prefetch - the same chunks, at lower priority
+   * @param signal - aborted when nobody will read any more: ends what is being read ahead
+   */
+  constructor(
+    demand: ChunkStore,
+    prefetch: ChunkStore,
+    devices: readonly { readonly chunks: ChunkMap }[],
+    signal: AbortSignal,
+  ) {
+    this.#demand = demand;
+    this.#prefetch = prefetch;
+    this.#devices = devices;
+    this.#signal = signal;
+  }
+
+  read(device: number, chunk: number, signal?: AbortSignal): Promise<Uint8Array> {
+    const result = this.#demand.read(device, chunk, signal);
+    const chunks = this.#devices[device]?.chunks;
+    if (chunks !== undefined && !this.#signal.aborted) this.#ahead(device, chunks, this.#follow(device, chunk));
+    return result;
+  }
+
+  /** The run that `chunk` belongs to, brought up to date. */
+  #follow(device: number, chunk: number): Run {
+    const runs = this.#runs.get(device) ?? [];
+    this.#runs.set(device, runs);
+    const index = runs.findIndex(({ position, frontier }) => chunk >= position && chunk <= frontier);
+    const run = runs[index] ?? { position: chunk, frontier: chunk + 1, window: 0 };
+    if (index >= 0) runs.splice(index, 1);
+    runs.unshift(run);
+    runs.length = Math.min(runs.length, RUNS_PER_DEVICE);
+    if (chunk > run.position) {
+      run.position = chunk;
+      run.frontier = Math.max(run.frontier, chunk + 1);
+      run.window = Math.min(MAXIMUM_WINDOW, Math.max(FIRST_WINDOW, 2 * run.window));
+    }
+    return run;
+  }
+
+  /** Fills the window when half of it has been read: fewer requests, and longer ones. */
+  #ahead(device: number, chunks: ChunkMap, run: Run): void {
+    if (run.position + 1 >= chunks.count) return;
+    const start = chunks.uncompressedOffset(run.position + 1);
+    const asked = run.frontier < chunks.count ? chunks.uncompressedOffset(run.frontier) : chunks.deviceSize;
+    if (asked - start > run.window / 2) return;
+    for (; run.frontier < chunks.count && this.#outstanding < MAXIMUM_OUTSTANDING; run.frontier++) {
+      const end = chunks.uncompressedOffset(run.frontier) + chunks.uncompressedLength(run.frontier);
+      if (end - start > run.window) return;
+      this.#ask(device, run.frontier, chunks.uncompressedLength(run.frontier));
+    }
+  }
+
+  #ask(device: number, chunk: number, bytes: number): void {
+    this.#outstanding += bytes;
+    const done = (): void => {
+      this.#outstanding -= bytes;
+    };
+    // Whoever reads the chunk meets the error himself, and tries again.
+    this.#prefetch.read(device, chunk, this.#signal).then(done, done);
+  }
+}

@@ -1,0 +1,412 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { setImmediate as turn } from 'node:timers/promises';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { RegistryError } from '../../src/errors.ts';
+import { BatchedChunks } from '../../src/fetch/batched.ts';
+import { BlobChunks } from '../../src/fetch/blob-chunks.ts';
+import { CoalescedChunks } from '../../src/fetch/coalesced.ts';
+import { fetchChunks } from '../../src/fetch/fetch-chunks.ts';
+import type { FetchStore } from '../../src/fetch/fetch-store.ts';
+import { RetriedChunks, type RetryClock } from '../../src/fetch/retried.ts';
+import { SequentialChunks } from '../../src/fetch/sequential.ts';
+import { loadZstd } from '../../src/zstd/codec.ts';
+import { CHUNK_LENGTH, chunkContent, MemoryBlobSource, type SampleBlob, sampleBlob } from './memory-blob-source.ts';
+
+let blob: SampleBlob;
+let other: SampleBlob;
+
+beforeAll(async () => {
+  await loadZstd();
+  blob = sampleBlob(200);
+  other = sampleBlob(10);
+});
+
+function image() {
+  return { reference: 'oci:sample', algorithm: 'sha256' as const, devices: [blob, other] };
+}
+
+function expectContent(bytes: Uint8Array, chunk: number): void {
+  expect(Buffer.compare(bytes, chunkContent(chunk))).toBe(0);
+}
+
+async function expectChunks(store: FetchStore, chunks: readonly number[], device = 0): Promise<void> {
+  const all = await Promise.all(chunks.map((chunk) => store.read(device, chunk)));
+  for (const [i, bytes] of all.entries()) expectContent(bytes, chunks[i]!);
+}
+
+/** First and last chunk of every request so far. */
+function runs(source: MemoryBlobSource): string[] {
+  return source.requests.map(({ start, end, digest }) => {
+    const { chunks } = digest === blob.descriptor.digest ? blob : other;
+    let [first, last] = [0, 0];
+    while (chunks.compressedOffset(first) < start) first++;
+    while (chunks.compressedOffset(last) + chunks.compressedLength(last) < end) last++;
+    expect(chunks.compressedOffset(first)).toBe(start);
+    expect(chunks.compressedOffset(last) + chunks.compressedLength(last)).toBe(end);
+    return `${first}-${last}`;
+  });
+}
+
+const flip = (position: number) => (bytes: Uint8Array) => {
+  bytes[position] = (bytes[position] ?? 0) ^ 1;
+  return bytes;
+};
+const unreachable = (): never => {
+  throw new RegistryError('SLUICE_REGISTRY_UNREACHABLE', 'Cannot reach registry: connection reset');
+};
+
+/** A clock that stands still but for the waits, which are over at once. */
+class TestClock implements RetryClock {
+  time = 0;
+  readonly waits: number[] = [];
+  now(): number {
+    return this.time;
+  }
+  random(): number {
+    return 1;
+  }
+  async wait(milliseconds: number): Promise<void> {
+    this.waits.push(milliseconds);
+    this.time += milliseconds;
+    await turn();
+  }
+}
+
+describe('BlobChunks', () => {
+  it('reads a chunk of any device by one range request', async () => {
+    const source = new MemoryBlobSource([blob, other]);
+    const chunks = new BlobChunks(source, image());
+    expectContent(await chunks.read(0, 17), 17);
+    expectContent(await chunks.read(1, 9), 9);
+    expect(runs(source)).toEqual(['17-17', '9-9']);
+    await expect(chunks.read(2, 0)).rejects.toThrow(RangeError);
+  });
+
+  it.each([
+    ['content', 20_000],
+    ['frame header', 5],
+  ])('finds out a flipped bit in the %s, with the facts', async (_, position) => {
+    const source = new MemoryBlobSource([blob, other]);
+    source.faults.push(flip(position));
+    await expect(new BlobChunks(source, image()).read(0, 3)).rejects.toMatchObject({
+      code: 'SLUICE_CHUNK_DIGEST_MISMATCH',
+      facts: {
+        image: 'oci:sample',
+        blob: blob.descriptor.digest,
+        chunk: 3,
+        expected: Buffer.from(blob.chunks.digest(3)).toString('hex'),
+        uncompressedOffset: 3 * CHUNK_LENGTH,
+        compressedOffset: blob.chunks.compressedOffset(3),
+      },
+    });
+  });
+
+  it('calls a body that ends early what it is, and takes no more than it needs of a long one', async () => {
+    const source = new MemoryBlobSource([blob, other]);
+    source.faults.push(
+      (bytes) => bytes.subarray(0, bytes.length - 1),
+      (bytes) => Buffer.concat([bytes, new Uint8Array(100_000)]),
+    );
+    const chunks = new BlobChunks(source, image());
+    await expect(chunks.read(0, 3)).rejects.toMatchObject({ code: 'SLUICE_REGISTRY_RANGE', retryable: true });
+    expectContent(await chunks.read(0, 3), 3);
+    expect(source.requests.every(({ done }) => done)).toBe(true);
+  });
+});
+
+describe('BatchedChunks', () => {
+  function batched(source: MemoryBlobSource): BatchedChunks {
+    return new BatchedChunks(new BlobChunks(source, image()), image().devices);
+  }
+
+  it.each([
+    ['neighbours', [4, 6, 5], ['4-6']],
+    ['neighbours but for one chunk', [4, 6], ['4-6']],
+    ['chunks further apart', [4, 8], ['4-4', '8-8']],
+    ['two runs', [1, 2, 50, 51, 3], ['1-3', '50-51']],
+  ])('sends %s in as few requests as they need', async (_, asked, expected) => {
+    const source = new MemoryBlobSource([blob, other]);
+    await expectChunks(batched(source), asked);
+    expect(runs(source)).toEqual(expected);
+  });
+
+  it('keeps requests below 4 MiB and below 8 at once', async () => {
+    const source = new MemoryBlobSource([blob, other]);
+    source.hold();
+    const all = expectChunks(
+      batched(source),
+      Array.from({ length: 32 }, (_, i) => i * 6),
+    );
+    await turn();
+    expect(source.requests.length).toBe(8);
+    source.release();
+    await all;
+    expect(source.requests.length).toBe(32);
+    const whole = new MemoryBlobSource([blob, other]);
+    await expectChunks(
+      batched(whole),
+      Array.from({ length: 200 }, (_, i) => i),
+    );
+    expect(runs(whole)).toEqual(['0-126', '127-199']);
+  });
+
+  it('delivers each chunk when its own bytes are in', async () => {
+    const source = new MemoryBlobSource([blob, other], 1000);
+    const store = batched(source);
+    const order: string[] = [];
+    source.onPiece = async () => {
+      if (order.at(-1) !== 'piece') order.push('piece');
+    };
+    await Promise.all([0, 1, 2].map((chunk) => store.read(0, chunk).then(() => order.push(`chunk ${chunk}`))));
+    expect(order).toEqual(['piece', 'chunk 0', 'piece', 'chunk 1', 'piece', 'chunk 2']);
+  });
+
+  it('fails only the damaged chunk of a batch', async () => {
+    const source = new MemoryBlobSource([blob, other]);
+    source.faults.push(flip(CHUNK_LENGTH + 5000));
+    const store = batched(source);
+    const results = await Promise.allSettled([10, 11, 12].map((chunk) => store.read(0, chunk)));
+    expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+  });
+
+  it('sends demand before prefetch, and keeps requests free for it', async () => {
+    const source = new MemoryBlobSource([blob, other]);
+    const store = batched(source);
+    source.hold();
+    const all = [
+      ...Array.from({ length: 10 }, (_, i) => store.read(0, 10 * i, undefined, 'prefetch')),
+      store.read(0, 150),
+    ];
+    await turn();
+    expect(runs(source)[0]).toBe('150-150');
+    expect(source.requests.length).toBe(6);
+    all.push(store.read(0, 170), store.read(0, 180));
+    await turn();
+    expect(runs(source).slice(6)).toEqual(['170-170', '180-180']);
+    store.promote(0, 90);
+    source.release();
+    await Promise.all(all);
+    expect(runs(source)[8]).toBe('90-90');
+  });
+
+  it('lets prefetch follow demand in a request, never go before it', async () => {
+    const source = new MemoryBlobSource([blob, other]);
+    const store = batched(source);
+    await Promise.all([
+      store.read(0, 9, undefined, 'prefetch'),
+      store.read(0, 10),
+      ...[11, 12, 13, 14].map((chunk) => store.read(0, chunk, undefined, 'prefetch')),
+      store.read(0, 15),
+    ]);
+    expect(runs(source)).toEqual(['10-14', '15-15', '9-9']);
+  });
+
+  it('ends a request when nobody waits for its chunks any more, not before', async () => {
+    const source = new MemoryBlobSource([blob, other]);
+    const store = batched(source);
+    source.hold();
+    const [first, second, queued] = [new AbortController(), new AbortController(), new AbortController()];
+    const reads = [store.read(0, 1, first.signal), store.read(0, 2, second.signal)];
+    await turn();
+    const never = store.read(0, 100, queued.signal);
+    queued.abort();
+    await expect(never).rejects.toThrow(/abort/);
+    first.abort();
+    await expect(reads[0]).rejects.toThrow(/abort/);
+    expect(source.requests[0]!.done).toBe(false);
+    second.abort();
+    await expect(reads[1]).rejects.toThrow(/abort/);
+    await turn();
+    expect(source.requests).toMatchObject([{ done: true, aborted: true }]);
+  });
+
+  it('publishes one request for what went out', async () => {
+    const messages: unknown[] = [];
+    const listen = (message: unknown): void => void messages.push(message);
+    subscribe('sluice:fetch:request', listen);
+    try {
+      await expectChunks(batched(new MemoryBlobSource([blob, other])), [4, 6]);
+      await turn();
+    } finally {
+      unsubscribe('sluice:fetch:request', listen);
+    }
+    const bytes = blob.chunks.compressedOffset(7) - blob.chunks.compressedOffset(4);
+    expect(messages).toMatchObject([{ device: 0, bytes, chunks: 2, priority: 'demand', error: undefined }]);
+  });
+});
+
+describe('CoalescedChunks', () => {
+  function coalesced(source: MemoryBlobSource): CoalescedChunks {
+    return new CoalescedChunks(new BatchedChunks(new BlobChunks(source, image()), image().devices));
+  }
+
+  it('fetches a chunk once for all who wait', async () => {
+    const source = new MemoryBlobSource([blob, other]);
+    const store = coalesced(source);
+    source.hold();
+    const all = expectChunks(store, [5, 5, 5]);
+    await turn();
+    const later = expectChunks(store, [5]);
+    source.release();
+    await Promise.all([all, later]);
+    expect(source.requests.length).toBe(1);
+    await expectChunks(store, [5]);
+    expect(source.requests.length).toBe(2);
+  });
+
+  it('lets a reader leave, and gives up when the last one has left', async () => {
+    const source = new MemoryBlobSource([blob, other]);
+    const store = coalesced(source);
+    source.hold();
+    const leaver = new AbortController();
+    const last = new AbortController();
+    const [left, stayed] = [store.read(0, 5, leaver.signal), store.read(0, 5, last.signal)];
+    await turn();
+    leaver.abort();
+    await expect(left).rejects.toThrow(/abort/);
+    expect(source.requests[0]!.done).toBe(false);
+    last.abort();
+    await expect(stayed).rejects.toThrow(/abort/);
+    await turn();
+    expect(source.requests[0]!.aborted).toBe(true);
+    const again = store.read(0, 5);
+    source.release();
+    expectContent(await again, 5);
+  });
+
+  it('forgets a failure', async () => {
+    const source = new MemoryBlobSource([blob, other]);
+    const store = coalesced(source);
+    source.faults.push(unreachable);
+    const failed = await Promise.allSettled([store.read(0, 5), store.read(0, 5)]);
+    expect(failed.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    await expectChunks(store, [5]);
+  });
+
+  it('makes prefetch demand when a reader joins', async () => {
+    const source = new MemoryBlobSource([blob, other]);
+    const store = coalesced(source);
+    source.hold();
+    const ahead = Array.from({ length: 8 }, (_, i) => store.prefetch.read(0, 10 * i));
+    await turn();
+    expect(source.requests.length).toBe(6);
+    const read = store.read(0, 70);
+    await turn();
+    expect(runs(source)[6]).toBe('70-70');
+    source.release();
+    await Promise.all([...ahead, read]);
+    expect(source.requests.length).toBe(8);
+  });
+});
+
+describe('RetriedChunks', () => {
+  function retried(source: MemoryBlobSource, clock: TestClock): RetriedChunks {
+    return new RetriedChunks(new BatchedChunks(new BlobChunks(source, image()), image().devices), clock);
+  }
+
+  it('tries again with delays that double, a batch as a batch', async () => {
+    const source = new MemoryBlobSource([blob, other]);
+    const clock = new TestClock();
+    source.faults.push(unreachable, unreachable, (bytes) => bytes.subarray(0, 10));
+    await expectChunks(retried(source, clock), [7, 8, 9]);
+    expect(runs(source)).toEqual(['7-9', '7-9', '7-9', '7-9']);
+    expect(clock.waits).toEqual([100, 200, 400]);
+  });
+
+  it('asks again only for what a broken answer did not bring', async () => {
+    const source = new MemoryBlobSource([blob, other]);
+    source.faults.push((bytes) => bytes.subarray(0, CHUNK_LENGTH + 5000));
+    await expectChunks(retried(source, new TestClock()), [7, 8, 9]);
+    expect(runs(source)).toEqual(['7-9', '8-9']);
+  });
+
+  it('gives up at the deadline with the last error', async () => {
+    const source = new MemoryBlobSource([blob, other]);
+    const clock = new TestClock();
+    source.faults.push(...Array.from({ length: 100 }, () => unreachable));
+    await expect(retried(source, clock).read(0, 1)).rejects.toMatchObject({ code: 'SLUICE_REGISTRY_UNREACHABLE' });
+    expect(clock.time).toBeLessThanOrEqual(30_000);
+    expect(clock.time).toBeGreaterThan(20_000);
+    expect(Math.max(...clock.waits)).toBe(5_000);
+  });
+
+  it('tries wrong bytes once more, at once', async () => {
+    const clock = new TestClock();
+    const once = new MemoryBlobSource([blob, other]);
+    once.faults.push(flip(5000));
+    await expectChunks(retried(once, clock), [1]);
+    const twice = new MemoryBlobSource([blob, other]);
+    twice.faults.push(flip(5000), flip(5000));
+    await expect(retried(twice, clock).read(0, 1)).rejects.toMatchObject({ code: 'SLUICE_CHUNK_DIGEST_MISMATCH' });
+    expect(clock.waits).toEqual([]);
+  });
+
+  it('does not try what will not change, and leaves when its reader does', async () => {
+    const source = new MemoryBlobSource([blob, other]);
+    const store = retried(source, new TestClock());
+    source.faults.push(() => {
+      throw new RegistryError('SLUICE_REGISTRY_DENIED', 'Cannot read blob: denied');
+    });
+    await expect(store.read(0, 1)).rejects.toMatchObject({ code: 'SLUICE_REGISTRY_DENIED' });
+    expect(source.requests.length).toBe(1);
+    const reader = new AbortController();
+    source.faults.push(() => {
+      reader.abort();
+      return unreachable();
+    });
+    await expect(store.read(0, 1, reader.signal)).rejects.toThrow(/abort/);
+    expect(source.requests.length).toBe(2);
+  });
+});
+
+describe('SequentialChunks', () => {
+  it('asks for what follows in a run, by growing windows, and for nothing after a random read', async () => {
+    const source = new MemoryBlobSource([blob, other]);
+    const fetched = fetchChunks(source, image());
+    const stop = new AbortController();
+    const store = new SequentialChunks(fetched, fetched.prefetch, image().devices, stop.signal);
+    for (const chunk of [150, 30, 90]) await store.read(0, chunk);
+    await turn();
+    expect(runs(source)).toEqual(['150-150', '30-30', '90-90']);
+    source.requests.length = 0;
+    for (let chunk = 0; chunk < 130; chunk++) {
+      expectContent(await store.read(0, chunk), chunk);
+      await turn();
+    }
+    stop.abort();
+    await turn();
+    const lengths = runs(source)
+      .map((run) => run.split('-').map(Number))
+      .map(([first, last]) => last! - first! + 1);
+    expect(Math.max(...lengths)).toBeGreaterThan(30);
+    expect(Math.max(...lengths)).toBeLessThanOrEqual(128);
+  });
+
+  it('tells runs apart that are read at the same time', async () => {
+    const source = new MemoryBlobSource([blob, other]);
+    const fetched = fetchChunks(source, image());
+    const store = new SequentialChunks(fetched, fetched.prefetch, image().devices, new AbortController().signal);
+    for (let i = 0; i < 4; i++) {
+      await Promise.all([0, 60, 120].map((start) => store.read(0, start + i)));
+      await turn();
+    }
+    const ahead = (start: number) =>
+      runs(source).some(
+        (run) =>
+          Number(run.split('-')[1]) > start + 8 &&
+          Number(run.split('-')[0]) <= start + 8 &&
+          Number(run.split('-')[0]) >= start,
+      );
+    expect([0, 60, 120].map(ahead)).toEqual([true, true, true]);
+  });
+
+  it('leaves the reader alone with errors of what nobody asked for', async () => {
+    const source = new MemoryBlobSource([blob, other]);
+    const chunks = new CoalescedChunks(new BatchedChunks(new BlobChunks(source, image()), image().devices));
+    const store = new SequentialChunks(chunks, chunks.prefetch, image().devices, new AbortController().signal);
+    await store.read(0, 0);
+    source.faults.push(undefined, unreachable);
+    await store.read(0, 1);
+    expectContent(await store.read(0, 2), 2);
+  });
+});
