@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { reportMissing } from './tools.ts';
 
 /** The tags test/images/build.sh makes. */
-export const imageNames = ['base', 'python', 'node', 'nginx', 'redis', 'upgrade', 'edge', 'odd'] as const;
-export type ImageName = (typeof imageNames)[number];
+const imageNames = ['base', 'python', 'node', 'nginx', 'redis', 'upgrade', 'edge', 'odd'] as const;
+type ImageName = (typeof imageNames)[number];
 
 const scripts = fileURLToPath(new URL('../images/', import.meta.url));
 

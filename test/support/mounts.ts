@@ -25,7 +25,7 @@ export function mounts(): Mount[] {
 }
 
 /** Mounts at or below `directory` (an absolute path without links), the last mounted first: the order to unmount in. */
-export function mountsBelow(directory: string): Mount[] {
+function mountsBelow(directory: string): Mount[] {
   const inside = ({ target }: Mount): boolean => target === directory || target.startsWith(`${directory}/`);
   return mounts().filter(inside).reverse();
 }
@@ -43,7 +43,7 @@ function abortFuse(mount: Mount): void {
  * Unmounts `mount`, whatever is going on in it; never waits for a FUSE server.
  * @throws Error when umount(8) fails
  */
-export function forceUnmount(mount: Mount): void {
+function forceUnmount(mount: Mount): void {
   if (mount.type.startsWith('fuse')) abortFuse(mount);
   execFileSync('umount', ['--lazy', '--no-canonicalize', mount.target], { stdio: 'pipe' });
 }
