@@ -4,8 +4,8 @@
 edge     edge-pax (PAX 2001, xattrs, ACLs, devices, odd names and times), edge-gnu (long names, base-256 numbers), edge-v7,
          edge-ustar, edge-paxsparse (PAX sparse 1.0), edge-wh (whiteouts, replaced kinds, odd paths).
          containerd, containers/storage and GNU tar accept every one of them.
-odd      what GNU tar reads and containerd refuses: odd-gnu (sparse files of type S, a volume label), odd-pax00, odd-pax01,
-         odd-pax10 (the three sparse dialects of PAX), odd-links (links to files of lower layers, type 7).
+odd      what GNU tar reads and containerd refuses: odd-gnu (sparse files of type S), odd-pax00, odd-pax01, odd-pax10
+         (the three sparse dialects of PAX), odd-links (links to files of lower layers, types 7 and V).
 
 Members are made in memory, so nothing of the machine's file systems leaks in; sparse files alone come from GNU tar.
 """
@@ -230,6 +230,7 @@ def ustar_layer(folder):
 
 def links_layer(folder):
     with Layer(folder, 'odd-links') as layer:
+        layer.add('a volume label of GNU tar', b'V')
         layer.add('contiguous', tarfile.CONTTYPE, b'POSIX wants type 7 read as a plain file')
         layer.hard_link('hard_across', 'pax10/hole')
         layer.hard_link('pax00/hard_again', 'hard_across')
@@ -319,7 +320,7 @@ def make_edge(folder):
 
 def make_odd(folder):
     links_layer(folder)
-    dialects = {'gnu': ('--format=gnu', '--label=volume'), 'pax00': (*PAX, '--sparse-version=0.0'),
+    dialects = {'gnu': ('--format=gnu',), 'pax00': (*PAX, '--sparse-version=0.0'),
                 'pax01': (*PAX, '--sparse-version=0.1'), 'pax10': PAX}
     for dialect, options in dialects.items():
         with tempfile.TemporaryDirectory() as tree:
