@@ -112,6 +112,9 @@ function newDraft(inode: Inode): PlannedInodeDraft {
   if (!Number.isSafeInteger(inode.mtime) || !(inode.mtimeNs >= 0 && inode.mtimeNs < 1e9)) {
     throw invalid(`bad mtime ${inode.mtime} s and ${inode.mtimeNs} ns`);
   }
+  if (inode.uid >>> 0 !== inode.uid || inode.gid >>> 0 !== inode.gid) {
+    throw invalid(`bad owner ${inode.uid}:${inode.gid}`);
+  }
   const nlink = inode.kind === 'directory' ? 2 : 0;
   return { inode, nlink, nid: 0, layout: 'plain', xattrs: noBody, dataBlock: 0, chunkBits: 0, directory: undefined };
 }
