@@ -102,7 +102,7 @@ export class Authorizer {
       this.#scheme = { kind: 'bearer', realm: this.#checkRealm(realm), service };
       const key = scopes.join(' ');
       // Another request may have replaced the token that was refused here.
-      if (this.#tokens.get(key)?.header === sent) this.#tokens.delete(key);
+      if (sent !== undefined && this.#tokens.get(key)?.header === sent) this.#tokens.delete(key);
       return true;
     }
     if (challenges.some(({ scheme }) => scheme === 'basic')) {

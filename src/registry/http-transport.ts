@@ -122,6 +122,8 @@ export class HttpTransport {
         // Bytes are addressed by what they are stored as: a transport encoding would shift every range.
         headers: { 'user-agent': 'sluice', 'accept-encoding': 'identity', ...headers },
         body: body ?? null,
+        // Unset, undici closes the connection after each HEAD, to cope with servers that send a body all the same.
+        reset: false,
         ...(signal ? { signal } : {}),
       });
       return new HttpResponse(request, response);

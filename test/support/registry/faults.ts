@@ -87,6 +87,7 @@ const gone = (): Promise<never> => Promise.reject(new Dropped());
 /** Passes on `limit` bytes, then waits for `end`, which may throw or never come. */
 async function* cut(body: ApiReply['body'], limit: number, end: () => Promise<never>): AsyncGenerator<Uint8Array> {
   let left = limit;
+  if (left === 0) await end();
   for await (const chunk of chunksOf(body)) {
     const part = chunk.subarray(0, left);
     left -= part.byteLength;
@@ -122,16 +123,22 @@ export function replacement(faults: readonly Fault[]): ApiReply | undefined {
   return fault?.kind === 'status' ? errorReply(fault.status, fault.code ?? 'SCRIPTED', fault.headers ?? {}) : undefined;
 }
 
-/**
- * The answer as the client gets to see it.
- * @param closed - never resolves before the client has gone
- */
-export function spoilReply(reply: ApiReply, faults: readonly Fault[], closed: Promise<unknown>): ApiReply {
+/** What a fault needs to know of the connection. */
+export interface Wire {
+  /** Resolves when the client has gone. */
+  readonly closed: Promise<unknown>;
+  /** Resolves when everything written so far is on its way. */
+  flushed(): Promise<unknown>;
+}
+
+/** The answer as the client gets to see it. */
+export function spoilReply(reply: ApiReply, faults: readonly Fault[], wire: Wire): ApiReply {
   let spoilt = reply;
   for (const fault of faults) {
     const { body } = spoilt;
-    if (fault.kind === 'truncate') spoilt = { ...spoilt, body: cut(body, fault.after, gone) };
-    if (fault.kind === 'stall') spoilt = { ...spoilt, body: cut(body, fault.after, () => closed.then(gone)) };
+    if (fault.kind === 'truncate')
+      spoilt = { ...spoilt, body: cut(body, fault.after, () => wire.flushed().then(gone)) };
+    if (fault.kind === 'stall') spoilt = { ...spoilt, body: cut(body, fault.after, () => wire.closed.then(gone)) };
     if (fault.kind === 'corrupt') spoilt = { ...spoilt, body: flipped(body, fault.at) };
     if (fault.kind === 'headers') {
       const headers = Object.entries({ ...spoilt.headers, ...fault.headers }).filter(([, value]) => value !== '');

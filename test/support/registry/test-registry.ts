@@ -3,12 +3,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { apiRequest, closeServer, hostOf, listen, writeReply } from '../../../src/demo/http-server.ts';
 import { type ApiReply, type ApiRequest, errorReply, RegistryRoutes } from '../../../src/demo/registry-routes.ts';
 import { RegistryStore } from '../../../src/demo/registry-store.ts';
 import { AuthGate, type AuthOptions } from './auth.ts';
-import { Dropped, Faults, replacement, spoilReply, spoilRequest } from './faults.ts';
+import { Dropped, Faults, replacement, spoilReply, spoilRequest, type Wire } from './faults.ts';
 import { kindOf, RequestLog, type RequestRecord } from './kinds.ts';
 
 export interface TestRegistryOptions {
@@ -42,6 +42,8 @@ export class TestRegistry {
   readonly #folder: string;
   readonly #routes: RegistryRoutes;
   readonly #signatures = new Set<string>();
+  /** Connections the registry accepted so far. */
+  connections = 0;
   #server: Server | undefined;
   #storage: Server | undefined;
 
@@ -55,9 +57,8 @@ export class TestRegistry {
   static async start(options: TestRegistryOptions = {}): Promise<TestRegistry> {
     const folder = await mkdtemp(path.join(tmpdir(), 'sluice-registry-'));
     const registry = new TestRegistry(folder, options);
-    const serve = (incoming: IncomingMessage, response: ServerResponse) => registry.#serve(incoming, response);
-    registry.#server = await listen(serve, 0);
-    registry.#storage = await listen(serve, 0);
+    registry.#server = await registry.#listen(0);
+    registry.#storage = await listen((incoming, response) => registry.#serve(incoming, response), 0);
     return registry;
   }
 
@@ -87,7 +88,7 @@ export class TestRegistry {
   }
 
   async resume(port: number): Promise<void> {
-    this.#server = await listen((incoming, response) => this.#serve(incoming, response), port);
+    this.#server = await this.#listen(port);
   }
 
   async close(): Promise<void> {
@@ -95,6 +96,13 @@ export class TestRegistry {
       if (server?.listening) await closeServer(server);
     }
     await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  async #listen(port: number): Promise<Server> {
+    const server = await listen((incoming, response) => this.#serve(incoming, response), port);
+    return server.on('connection', () => {
+      this.connections++;
+    });
   }
 
   async #serve(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -116,8 +124,7 @@ export class TestRegistry {
     const reply = replacement(faults) ?? (await this.#answer(spoilRequest(request, faults)));
     if (drop) throw new Dropped();
     record.status = reply.status;
-    const closed = new Promise((resolve) => response.once('close', resolve));
-    const spoilt = spoilReply(reply, faults, closed);
+    const spoilt = spoilReply(reply, faults, wireOf(response));
     await writeReply({ ...spoilt, body: counted(spoilt.body, record) }, request.method === 'HEAD', response);
   }
 
@@ -156,6 +163,17 @@ export class TestRegistry {
     if (server === undefined) throw new TypeError('The registry has not been started');
     return hostOf(server);
   }
+}
+
+function wireOf(response: ServerResponse): Wire {
+  const closed = new Promise((resolve) => response.once('close', resolve));
+  const flushed = async (): Promise<void> => {
+    response.flushHeaders();
+    while (!response.closed && response.writableLength + (response.socket?.writableLength ?? 0) > 0)
+      await setImmediate();
+    await setImmediate();
+  };
+  return { closed, flushed };
 }
 
 async function* counted(body: ApiReply['body'], record: RequestRecord): AsyncGenerator<Uint8Array> {
