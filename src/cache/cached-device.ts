@@ -94,29 +94,22 @@ export class CachedDevice {
     const length = this.chunks.uncompressedLength(chunk);
     if (bytes.length !== length)
       throw new RangeError(`Cannot store chunk ${chunk}: ${bytes.length} bytes, not ${length}`);
-    if (this.#isVerified(chunk)) return true;
-    if (!this.#owner.isWritable()) return false;
-    let generation: number | undefined;
-    let failure: unknown;
+    if (this.#users === 0 || !this.#owner.isWritable()) return false;
     try {
-      generation = this.#files.commit(chunk, bytes);
+      return this.#isVerified(chunk) || this.#store(chunk, bytes);
     } catch (error) {
-      failure = error;
-    }
-    if (generation === undefined) {
-      this.#owner.failed(this, failure);
+      this.#owner.failed(this, error);
       return false;
     }
-    Atomics.store(this.#verified, chunk, generation);
-    this.#owner.stored(this, chunk);
-    return true;
   }
 
   /** Chunks that are on disk now, verified or not. */
   present(): number[] {
-    return Array.from(this.#files.generations().entries())
-      .filter(([, generation]) => isPresent(generation))
-      .map(([chunk]) => chunk);
+    const chunks: number[] = [];
+    for (const [chunk, generation] of this.#files.generations().entries()) {
+      if (isPresent(generation)) chunks.push(chunk);
+    }
+    return chunks;
   }
 
   /**
@@ -134,7 +127,11 @@ export class CachedDevice {
     const latest = this.lastUsed.reduce((a, b) => Math.max(a, b), 0);
     if (latest === this.#touchedAt) return;
     this.#touchedAt = latest;
-    this.#files.touch();
+    try {
+      this.#files.touch();
+    } catch (error) {
+      this.#owner.failed(this, error);
+    }
   }
 
   /** One more user, who closes it too. */
@@ -145,13 +142,25 @@ export class CachedDevice {
 
   /** Workers' views stay usable, and are theirs to close. */
   close(): void {
-    this.#users--;
-    if (this.#users > 0) return;
+    if (this.#users === 0 || --this.#users > 0) return;
     this.#owner.released(this);
     this.#files.close();
   }
 
+  #store(chunk: number, bytes: Uint8Array): boolean {
+    const generation = this.#files.commit(chunk, bytes);
+    if (generation === undefined) {
+      this.#owner.failed(this, undefined);
+      return false;
+    }
+    Atomics.store(this.#verified, chunk, generation);
+    this.#owner.stored(this, chunk);
+    return true;
+  }
+
   #load(chunk: number): Uint8Array | undefined {
+    // The numbers of closed descriptors may stand for other files by now.
+    if (this.#users === 0) return undefined;
     const verified = this.#verified[chunk];
     const generation = this.#files.generation(chunk);
     if (!isPresent(generation)) return undefined;

@@ -106,8 +106,7 @@ export class ChunkCache implements DeviceOwner {
     const files = translate(folder, () => new DeviceFiles(openDeviceFiles(folder, this.#engine), chunks, this.#engine));
     const device = new CachedDevice({ id: this.#nextId++, blob, chunks, algorithm, files }, this);
     this.#devices.set(name, device);
-    this.#order.add(device);
-    for (const chunk of device.present()) this.#order.use(device, chunk);
+    this.#order.add(device, device.present());
     return device;
   }
 
@@ -170,7 +169,7 @@ export class ChunkCache implements DeviceOwner {
 
   #beat(): void {
     for (const device of this.#devices.values()) device.touch();
-    this.#balance();
+    if (this.isWritable()) this.#balance();
   }
 
   /** Brings the cache below its bound, and decides when to look again. */

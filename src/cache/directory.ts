@@ -60,7 +60,7 @@ export function ensureRoot(directory: string): string {
 export function listDevices(folder: string): DeviceEntry[] {
   const entries: DeviceEntry[] = [];
   for (const name of readdirSync(folder)) {
-    const blob = deviceFolderName.exec(name)?.groups?.['blob'];
+    const blob = deviceFolderName.exec(name)?.groups?.blob;
     if (blob === undefined) continue;
     const devicePath = path.join(folder, name);
     const data = plainFile(path.join(devicePath, 'data'));
@@ -130,7 +130,7 @@ function openBoth(devicePath: string, flags: number): DeviceHandles | undefined 
  * Opens a regular file of our own with a single name: a symbolic or hard link would let writes reach another file.
  * @returns undefined when it, or its folder, does not exist
  */
-export function openOwnFile(file: string, flags: number): number | undefined {
+function openOwnFile(file: string, flags: number): number | undefined {
   let fd: number;
   try {
     fd = openSync(file, flags | O_NOFOLLOW, 0o600);

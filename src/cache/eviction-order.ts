@@ -26,20 +26,27 @@ const CHUNKS_PER_DEVICE = 2 ** 32;
 export class EvictionOrder<D extends OrderedDevice> {
   readonly #order = new LRUCache<number, number>({ maxSize: Number.MAX_SAFE_INTEGER, sizeCalculation: () => 1 });
   readonly #devices = new Map<number, { device: D; placed: Uint32Array }>();
+  /** Chunks that were there when their device was opened. Those used since are in the order as well. */
+  readonly #unused = new Map<number, number[]>();
   readonly #tick: Uint32Array;
 
   /** @param tick - one word, shared with the workers; this order alone writes to it */
   constructor(tick: Uint32Array) {
     this.#tick = tick;
+    // 0 is the tick of what was never used.
+    Atomics.store(tick, 0, 1);
   }
 
-  add(device: D): void {
+  /** @param chunks - those that are there and nobody used yet: they go before any that is used. Kept. */
+  add(device: D, chunks: number[]): void {
     this.#devices.set(device.id, { device, placed: new Uint32Array(device.lastUsed.length) });
+    this.#unused.set(device.id, chunks);
   }
 
   /** Forgets a device and its chunks. */
   remove(device: D): void {
     this.#devices.delete(device.id);
+    this.#unused.delete(device.id);
     const first = device.id * CHUNKS_PER_DEVICE;
     for (let chunk = 0; chunk < device.lastUsed.length; chunk++) this.#order.delete(first + chunk);
   }
@@ -58,6 +65,21 @@ export class EvictionOrder<D extends OrderedDevice> {
 
   /** Takes the next chunk to evict out of the order; undefined when it is empty. */
   take(): Candidate<D> | undefined {
+    return this.#takeUnused() ?? this.#takeUsed();
+  }
+
+  #takeUnused(): Candidate<D> | undefined {
+    for (const [id, chunks] of this.#unused) {
+      const device = this.#devices.get(id)?.device;
+      for (let chunk = chunks.pop(); chunk !== undefined; chunk = chunks.pop()) {
+        if (device !== undefined && Atomics.load(device.lastUsed, chunk) === 0) return { device, chunk };
+      }
+      this.#unused.delete(id);
+    }
+    return undefined;
+  }
+
+  #takeUsed(): Candidate<D> | undefined {
     // Each pass of a candidate brings it up to date, so the second round ends unless workers use every chunk meanwhile.
     for (let chances = 2 * this.#order.size; ; chances--) {
       const key = this.#order.pop();

@@ -45,7 +45,7 @@ export class BatchedChunks implements FetchStore {
   readonly #devices: readonly { readonly chunks: ChunkMap }[];
   /** In the order they came. Bounded by the readers: the kernel's queue for demand, the window for prefetch. */
   #waiting: Waiter[] = [];
-  #requests = 0;
+  readonly #batches = new Set<Batch>();
   #scheduled = false;
 
   /** @param devices - the chunk map of each device: which chunks are neighbours */
@@ -66,6 +66,8 @@ export class BatchedChunks implements FetchStore {
         settle({ error: signal?.reason });
         this.#leave(waiter);
       };
+      // Throws for a chunk that does not exist, while there is somebody to tell.
+      this.#chunks(device).compressedLength(chunk);
       if (signal?.aborted) return leave();
       signal?.addEventListener('abort', leave, { once: true });
       this.#waiting.push(waiter);
@@ -79,8 +81,6 @@ export class BatchedChunks implements FetchStore {
     }
     this.#schedule();
   }
-
-  readonly #batches = new Set<Batch>();
 
   #leave(waiter: Waiter): void {
     this.#waiting = this.#waiting.filter((other) => other !== waiter);
@@ -106,7 +106,7 @@ export class BatchedChunks implements FetchStore {
     const demand = this.#waiting.find(({ priority }) => priority === 'demand');
     const seed = demand ?? this.#waiting[0];
     const allowed = demand === undefined ? MAXIMUM_REQUESTS - RESERVED_FOR_DEMAND : MAXIMUM_REQUESTS;
-    if (seed === undefined || this.#requests >= allowed) return undefined;
+    if (seed === undefined || this.#batches.size >= allowed) return undefined;
     const chosen = new Set(this.#neighbours(seed));
     this.#waiting = this.#waiting.filter((waiter) => !chosen.has(waiter));
     return { device: seed.device, waiters: [...chosen], controller: new AbortController() };
@@ -163,7 +163,6 @@ export class BatchedChunks implements FetchStore {
     const request = this.#describe(batch);
     const start = performance.now();
     let error: unknown;
-    this.#requests++;
     this.#batches.add(batch);
     try {
       await this.#source.readBatch(
@@ -175,7 +174,6 @@ export class BatchedChunks implements FetchStore {
       error = thrown;
     }
     this.#batches.delete(batch);
-    this.#requests--;
     if (fetchChannels.request.hasSubscribers) {
       fetchChannels.request.publish({ ...request, durationMs: performance.now() - start, error });
     }

@@ -47,7 +47,7 @@ export class BlobChunks implements ChunkStore, BatchSource {
     deliver: (chunk: number, result: ChunkResult) => void,
     signal: AbortSignal,
   ): Promise<void> {
-    const device = this.device(batch.device);
+    const device = this.#device(batch.device);
     const { chunks, descriptor } = device;
     const wanted = batch.chunks.map((chunk) => ({
       offset: chunks.compressedOffset(chunk),
@@ -70,7 +70,7 @@ export class BlobChunks implements ChunkStore, BatchSource {
   }
 
   /** @throws {RangeError} when the image has no such device */
-  device(index: number): BlobDevice {
+  #device(index: number): BlobDevice {
     const device = this.#image.devices[index];
     if (device === undefined)
       throw new RangeError(`Cannot read device ${index}: there are ${this.#image.devices.length}`);
@@ -78,7 +78,7 @@ export class BlobChunks implements ChunkStore, BatchSource {
   }
 
   #open(index: number, chunk: number, frame: Uint8Array): ChunkResult {
-    const { chunks } = this.device(index);
+    const { chunks } = this.#device(index);
     let actual: string;
     let cause: unknown;
     try {
@@ -101,7 +101,7 @@ export class BlobChunks implements ChunkStore, BatchSource {
 
   #count(device: number, chunk: number): void {
     if (!fetchChannels.chunk.hasSubscribers) return;
-    const { chunks } = this.device(device);
+    const { chunks } = this.#device(device);
     const compressedBytes = chunks.compressedLength(chunk);
     fetchChannels.chunk.publish({
       device,
@@ -112,7 +112,7 @@ export class BlobChunks implements ChunkStore, BatchSource {
   }
 
   #mismatch(index: number, chunk: number, actual: string, cause: unknown): IntegrityError {
-    const { chunks, descriptor } = this.device(index);
+    const { chunks, descriptor } = this.#device(index);
     const expected = Buffer.from(chunks.digest(chunk)).toString('hex');
     return new IntegrityError(
       'SLUICE_CHUNK_DIGEST_MISMATCH',

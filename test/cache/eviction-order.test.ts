@@ -33,7 +33,7 @@ describe('EvictionOrder', () => {
       fc.property(fc.array(operation, { maxLength: 200 }), (operations) => {
         const order = new EvictionOrder<ReturnType<typeof makeDevice>>(new Uint32Array(1));
         const devices = [makeDevice(0), makeDevice(1), makeDevice(2)];
-        for (const device of devices) order.add(device);
+        for (const device of devices) order.add(device, []);
         const model = new Model();
         const apply = {
           use: (device: number, chunk: number) => {
@@ -46,7 +46,7 @@ describe('EvictionOrder', () => {
           },
           remove: (device: number) => {
             order.remove(devices[device]!);
-            order.add(devices[device]!);
+            order.add(devices[device]!, []);
             model.remove(device);
           },
         };
@@ -55,11 +55,21 @@ describe('EvictionOrder', () => {
     );
   });
 
+  it('takes what was there before and nobody used first', () => {
+    const order = new EvictionOrder<ReturnType<typeof makeDevice>>(new Uint32Array(1));
+    const device = makeDevice(0);
+    order.add(device, [0, 1, 2, 3]);
+    order.use(device, 2);
+    order.use(device, 4);
+    expect(new Set([order.take()?.chunk, order.take()?.chunk, order.take()?.chunk])).toEqual(new Set([0, 1, 3]));
+    expect([order.take()?.chunk, order.take()?.chunk, order.take()]).toEqual([2, 4, undefined]);
+  });
+
   it('gives a chunk that a worker used since a second chance', () => {
     const tick = new Uint32Array(1);
     const order = new EvictionOrder<ReturnType<typeof makeDevice>>(tick);
     const device = makeDevice(0);
-    order.add(device);
+    order.add(device, []);
     for (const chunk of [0, 1, 2]) order.use(device, chunk);
     device.lastUsed[0] = tick[0]!;
     expect(Array.from({ length: 4 }, () => order.take()?.chunk)).toEqual([1, 2, 0, undefined]);

@@ -201,6 +201,12 @@ describe('BatchedChunks', () => {
     expect(runs(source)).toEqual(['10-14', '15-15', '9-9']);
   });
 
+  it('refuses chunks and devices that do not exist', async () => {
+    const store = batched(new MemoryBlobSource([blob, other]));
+    await expect(store.read(0, 200)).rejects.toThrow(RangeError);
+    await expect(store.read(2, 0)).rejects.toThrow(RangeError);
+  });
+
   it('ends a request when nobody waits for its chunks any more, not before', async () => {
     const source = new MemoryBlobSource([blob, other]);
     const store = batched(source);
