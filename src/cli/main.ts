@@ -1,12 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { SluiceError, UsageError } from '../errors.ts';
-import { catCommand } from './cat.ts';
-import { checkCommand } from './check.ts';
 import { convertCommand } from './convert.ts';
-import { demoCommand } from './demo.ts';
-import { exportCommand } from './export.ts';
-import { inspectCommand } from './inspect.ts';
-import { lsCommand } from './ls.ts';
 import { mountCommand } from './mount.ts';
 import { reportError } from './output.ts';
 import { umountCommand } from './umount.ts';
@@ -33,17 +27,7 @@ export async function main(args: readonly string[]): Promise<number> {
     .version(version())
     .addHelpText('after', examples)
     .showHelpAfterError('(run with --help for the options)');
-  const commands = [
-    demoCommand(),
-    convertCommand(),
-    mountCommand(),
-    umountCommand(),
-    checkCommand(),
-    inspectCommand(),
-    lsCommand(),
-    catCommand(),
-    exportCommand(),
-  ];
+  const commands = [convertCommand(), mountCommand(), umountCommand()];
   for (const command of commands) program.addCommand(command.exitOverride().copyInheritedSettings(program));
   program.exitOverride();
   try {

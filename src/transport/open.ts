@@ -1,5 +1,6 @@
 import { openDockerArchive } from '../archive/docker-archive.ts';
-import { openOciArchive, openOciArchiveTarget } from '../archive/oci-archive.ts';
+import { openOciArchive } from '../archive/oci-archive.ts';
+import { openOciArchiveTarget } from '../archive/oci-archive-target.ts';
 import { UsageError } from '../errors.ts';
 import { openLayoutImage } from '../layout/layout-folder.ts';
 import { openLayoutTarget } from '../layout/layout-target.ts';
