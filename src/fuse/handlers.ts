@@ -90,11 +90,7 @@ const interrupt: Handler = (request, operations) => {
 
 const readOnly: Handler = () => -EROFS;
 
-/**
- * By opcode. Any other request is answered ENOSYS, upon which the kernel does without: opens and closes, ACCESS and
- * FLUSH cost no request after the first.
- */
-export const handlers: Readonly<Record<number, Handler>> = {
+const byOpcode: Readonly<Record<number, Handler>> = {
   [opcode.init]: (request, _operations, reply) => negotiate(request, reply),
   [opcode.lookup]: lookup,
   [opcode.getattr]: (request, operations, reply) => operations.getattr(request.nodeid, reply),
@@ -126,3 +122,9 @@ export const handlers: Readonly<Record<number, Handler>> = {
   [opcode.fallocate]: readOnly,
   [opcode.copyFileRange]: readOnly,
 };
+
+/**
+ * By opcode. Any other request is answered ENOSYS, upon which the kernel does without: opens and closes, ACCESS and
+ * FLUSH cost no request after the first. A dense array, since V8 would keep so gappy an object as a hash table.
+ */
+export const handlers: readonly (Handler | undefined)[] = Array.from({ length: 64 }, (_, code) => byOpcode[code]);

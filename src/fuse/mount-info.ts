@@ -24,9 +24,10 @@ export function parseMountInfo(text: string, mountPoint: string): MountInfo | un
   for (const line of text.split('\n')) {
     // ID, parent, device, root, mount point, options, optional fields, "-", type, source, super options
     const fields = line.split(' ');
-    if (unescapeOctal(fields[4] ?? '') !== mountPoint) continue;
+    const [, , device, , target] = fields;
+    if (device === undefined || target === undefined || unescapeOctal(target) !== mountPoint) continue;
     const [type = '', source = ''] = fields.slice(fields.indexOf('-', 6) + 1);
-    found = { device: fields[2] ?? '', type: unescapeOctal(type), source: unescapeOctal(source) };
+    found = { device, type: unescapeOctal(type), source: unescapeOctal(source) };
   }
   return found;
 }

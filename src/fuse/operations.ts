@@ -1,3 +1,4 @@
+import type { ByteString } from '../byte-string.ts';
 import type { Reply } from './reply.ts';
 
 /**
@@ -42,7 +43,7 @@ export interface FileSystemStatistics {
  * worker. A nodeid is the file system's own number for an inode, below 2^53, the same for as long as the mount lives;
  * the root is 1. Node IDs come back from the kernel only after a lookup or readdirplus handed them out.
  *
- * Nothing an operation is given outlives the call: `name` is a view of the receive buffer, and `reply` is used again.
+ * `reply` is used again by the next request.
  * An operation that throws a `SluiceError` answers with its errno; any other exception is EIO.
  *
  * There is no open, release or access: nothing here depends on who opens a file, so the kernel is told not to ask.
@@ -52,7 +53,7 @@ export interface Operations {
    * One name in a directory, `.` and `..` included (the kernel looks them up to decode file handles).
    * ENOENT is remembered by the kernel like a name that exists. Answer: `reply.entry`.
    */
-  lookup(parent: number, name: Buffer, reply: Reply): Outcome;
+  lookup(parent: number, name: ByteString, reply: Reply): Outcome;
   /** Answer: `reply.attributes`. */
   getattr(nodeid: number, reply: Reply): Outcome;
   /** Answer: `reply.bytes`, the target, without a NUL. */
@@ -73,7 +74,7 @@ export interface Operations {
   /** Answer: `reply.statistics`. */
   statfs(reply: Reply): Outcome;
   /** Answer: `reply.bytes`, the whole value; ENODATA when there is none. ENOSYS: no inode has any, never ask again. */
-  getxattr(nodeid: number, name: Buffer, reply: Reply): Outcome;
+  getxattr(nodeid: number, name: ByteString, reply: Reply): Outcome;
   /** Answer: `reply.bytes`, all names, each with a NUL after it. */
   listxattr(nodeid: number, reply: Reply): Outcome;
   /** `SEEK_DATA` (`hole` false) or `SEEK_HOLE`. Answer: `reply.offset`; ENXIO past the end. */

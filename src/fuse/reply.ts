@@ -40,8 +40,8 @@ export class Reply {
 
   /** A name that does not exist, and will not. */
   noEntry(): number {
-    this.data.fill(0, 0, entryOut.size);
-    this.#view.setUint32(outHeader.size + entryOut.entryValid, this.#validSeconds, true);
+    for (let at = 0; at < entryOut.size; at += 8) this.#put64(outHeader.size + at, 0);
+    this.#put64(outHeader.size + entryOut.entryValid, this.#validSeconds);
     return entryOut.size;
   }
 

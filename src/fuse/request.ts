@@ -1,3 +1,4 @@
+import type { ByteString } from '../byte-string.ts';
 import { FuseError } from '../errors.ts';
 import { inHeader } from './format.ts';
 
@@ -77,15 +78,15 @@ export class Request {
 
   /**
    * The name that starts at `offset` of the body and ends before a NUL.
-   * @returns a view, valid until the next request
    * @throws {MalformedRequest} when there is none, or no NUL
    */
-  name(offset: number): Buffer {
+  name(offset: number): ByteString {
     const start = inHeader.size + offset;
     // The NUL is the last byte of the requests that have one name, which are all that are read here.
     const end = this.#end - 1;
     if (end <= start || this.buffer[end] !== 0) throw new MalformedRequest('no name');
-    return this.buffer.subarray(start, end);
+    // A string costs less than a view of the buffer would, and is what file systems look names up by.
+    return this.buffer.toString('latin1', start, end) as ByteString;
   }
 
   #safe(offset: number): number {

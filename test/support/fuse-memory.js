@@ -71,7 +71,7 @@ export class MemoryFileSystem {
 
   lookup(parent, name, reply) {
     this.#count('lookup');
-    const node = this.#nodes[parent]?.children?.get(name.latin1Slice(0, name.length));
+    const node = this.#nodes[parent]?.children?.get(name);
     return node === undefined ? -ENOENT : reply.entry(node.ino, node);
   }
 
@@ -124,7 +124,7 @@ export class MemoryFileSystem {
 
   getxattr(nodeid, name, reply) {
     this.#count('getxattr');
-    const value = this.#nodes[nodeid]?.xattrs[name.toString('latin1')];
+    const value = this.#nodes[nodeid]?.xattrs[name];
     return value === undefined ? -ENODATA : reply.bytes(value);
   }
 
