@@ -28,7 +28,8 @@ const flags: Record<TarEntryType, number> = {
 
 /**
  * Everything of an entry that stands before its content: a PAX header where ustar cannot say it all, the ustar header,
- * and the map of a sparse file (GNU sparse 1.0, which GNU tar, Python and Go read).
+ * and the map of a sparse file (GNU sparse 1.0, which GNU tar, Python and Go read). GNU tar itself wants every run but
+ * the last to be a multiple of 512 bytes.
  *
  * What follows is the caller's: the bytes of each run of `sparse`, or `size` bytes, then {@link tarPadding} of their
  * number; {@link tarEnd} after the last entry. The same entry gives the same bytes.
@@ -38,7 +39,7 @@ const flags: Record<TarEntryType, number> = {
  */
 export function tarHeader(entry: TarEntry): Uint8Array {
   const path = entry.type === 'directory' && !entry.path.endsWith('/') ? `${entry.path}/` : entry.path;
-  const map = entry.sparse === undefined ? undefined : sparseMap(entry.sparse);
+  const map = entry.sparse === undefined ? undefined : sparseMap(entry.sparse, entry.size);
   const size = map === undefined ? entry.size : map.length + storedLength(entry.sparse ?? []);
   const records = paxRecords(entry, path as ByteString, size);
   const baseName = lastName(path);
@@ -156,8 +157,12 @@ function lastName(path: string): string {
     .slice(0, 80);
 }
 
-function sparseMap(runs: readonly DataRun[]): Buffer {
-  const numbers = [runs.length, ...runs.flatMap(({ offset, length }) => [offset, length])];
+/** Closes with an empty run where a hole ends the file, as GNU tar does; it cannot read a map without any run. */
+function sparseMap(runs: readonly DataRun[], size: number): Buffer {
+  const last = runs.at(-1);
+  const isClosed = last !== undefined && last.offset + last.length === size;
+  const closed = isClosed ? runs : [...runs, { offset: size, length: 0 }];
+  const numbers = [closed.length, ...closed.flatMap(({ offset, length }) => [offset, length])];
   const text = numbers.map((number) => `${number}\n`).join('');
   return Buffer.from(text.padEnd(text.length + paddingAfter(text.length), '\0'), 'latin1');
 }
