@@ -3,7 +3,7 @@
 
 edge     edge-pax (PAX 2001, xattrs, ACLs, devices, odd names and times), edge-gnu (long names, base-256 numbers), edge-v7,
          edge-ustar, edge-paxsparse (PAX sparse 1.0), edge-wh (whiteouts, replaced kinds, odd paths).
-         containerd, containers/storage and GNU tar accept every one of them.
+         containerd and GNU tar accept every one of them.
 odd      what GNU tar reads and containerd refuses: odd-gnu (sparse files of type S), odd-pax00, odd-pax01, odd-pax10
          (the three sparse dialects of PAX), odd-links (links to files of lower layers, types 7 and V).
 
