@@ -26,8 +26,7 @@ export const BOOTSTRAP_VERSION = 1;
 /** Incompatible features this version knows: none yet. */
 export const KNOWN_INCOMPAT_FEATURES = 0;
 
-export const sectionNames = ['erofs', 'devices', 'chunkMaps', 'profile'] as const;
-export type SectionName = (typeof sectionNames)[number];
+export type SectionName = 'erofs' | 'devices' | 'chunkMaps' | 'profile';
 
 /** Bytes of the file. */
 export interface Section {

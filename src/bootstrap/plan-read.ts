@@ -1,5 +1,4 @@
 import type { DeviceSegment, HoleSegment, InlineSegment } from '../erofs/file-reader.ts';
-import { FormatError } from '../errors.ts';
 import type { Bootstrap } from './bootstrap.ts';
 
 /** A part of one chunk. */
@@ -24,8 +23,7 @@ export type Segment = HoleSegment | InlineSegment | ChunkSegment;
  * @param offset - in the file
  * @param length - what lies behind the end of the file is cut off
  * @returns segments in file order without gaps, none of which crosses a chunk's border; empty behind the end
- * @throws {FormatError} SLUICE_BOOTSTRAP_INVALID when the file maps to where its device has no chunk
- * @throws {FormatError} SLUICE_EROFS_* as ErofsReader.mapRange()
+ * @throws {FormatError} SLUICE_EROFS_* as ErofsReader.mapRange(), also for what lies outside of its device
  */
 export function planRead(bootstrap: Bootstrap, nid: number, offset: number, length: number): Segment[] {
   const segments: Segment[] = [];
@@ -38,16 +36,11 @@ export function planRead(bootstrap: Bootstrap, nid: number, offset: number, leng
 
 function addChunks(segments: Segment[], bootstrap: Bootstrap, range: DeviceSegment): void {
   const { device, deviceOffset, fileOffset, length } = range;
+  // The reader has checked the range against the device table, and open() that against the chunk maps.
   const map = bootstrap.devices[device]?.chunks;
-  const first = map?.find(deviceOffset) ?? -1;
-  if (map === undefined || first < 0 || deviceOffset + length > map.deviceSize) {
-    throw new FormatError(
-      'SLUICE_BOOTSTRAP_INVALID',
-      `Cannot plan read: no chunk holds bytes ${deviceOffset} to ${deviceOffset + length} of device ${device}`,
-    );
-  }
+  if (map === undefined) throw new RangeError(`Cannot plan read: there is no device ${device}`);
   let done = 0;
-  for (let chunk = first; done < length; chunk++) {
+  for (let chunk = map.find(deviceOffset); done < length; chunk++) {
     const position = deviceOffset + done;
     const offsetInChunk = position - map.uncompressedOffset(chunk);
     const count = Math.min(length - done, map.uncompressedLength(chunk) - offsetInChunk);

@@ -73,6 +73,18 @@ describe('writeEntries() and readEntries()', () => {
     ['a fraction of more than a second', { ...file, mtimeNs: 1_000_000_000 }],
     ['an owner of more than 32 bits', { ...file, uid: 2 ** 32 }],
     ['more than 65,536 devices', { ...file, extents: [{ offset: 0, length: 1, device: 65536, deviceOffset: 0 }] }],
+    ['an extent before its device', { ...file, extents: [{ offset: 0, length: 1, device: 0, deviceOffset: -4096 }] }],
+    [
+      'an extent that ends within a page, but not last',
+      {
+        ...file,
+        size: 10_000,
+        extents: [
+          { offset: 0, length: 5000, device: 0, deviceOffset: 0 },
+          { offset: 8192, length: 100, device: 0, deviceOffset: 0 },
+        ],
+      },
+    ],
     ['an extent of no bytes', { ...file, extents: [{ offset: 0, length: 0, device: 0, deviceOffset: 0 }] }],
   ])('readEntries() refuses %s', (_, entry) => {
     expect(() => readEntries(writeEntries([entry as LayerEntry], new Map()))).toThrow(FormatError);

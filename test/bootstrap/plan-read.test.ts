@@ -4,6 +4,7 @@ import { Bootstrap } from '../../src/bootstrap/bootstrap.ts';
 import { planRead } from '../../src/bootstrap/plan-read.ts';
 import { writeBootstrap } from '../../src/bootstrap/writer.ts';
 import { byteStringFromText } from '../../src/byte-string.ts';
+import { FormatError } from '../../src/errors.ts';
 import { digestFromBytes } from '../../src/oci/digest.ts';
 import { content } from '../support/content.ts';
 import { directory, file, sampleBootstrap, sampleDevice, sampleDevices } from '../support/sample-bootstrap.ts';
@@ -75,5 +76,27 @@ describe('planRead()', () => {
         { chunk, length: 65_536 },
       ]);
     }
+  });
+
+  it.each([
+    ['behind the end of its device', 95, 100],
+    ['across the end of its device', 95, 99],
+  ])('refuses a file that lies %s', (_, block, patched) => {
+    // Enough names that the inodes lie behind the superblock's block, whose checksum would tell.
+    const files = Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`name${i}`, file(0, [])]));
+    const odd = file(8192, [{ offset: 0, length: 8192, device: 0, deviceOffset: block * 4096 }]);
+    const device = sampleDevice('odd', [40_960, 368_640]);
+    const bytes = writeBootstrap({
+      tree: directory({ ...files, odd }),
+      devices: [{ blob: digestFromBytes(content('blob', 32)), blobSize: 409_600, chunks: device.chunks }],
+      algorithm: 'sha256',
+    });
+    // struct erofs_inode_chunk_index: advise, device, block.
+    const index = (at: number): Buffer => Buffer.from([0, 0, 1, 0, at, 0, 0, 0]);
+    const at = Buffer.from(bytes.buffer).indexOf(index(block));
+    expect(at).toBeGreaterThan(4096);
+    bytes.set(index(patched), at);
+    const damaged = Bootstrap.open(bytes, undefined);
+    expect(() => planRead(damaged, nidOf(damaged, 'odd'), 0, 8192)).toThrow(FormatError);
   });
 });
