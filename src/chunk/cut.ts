@@ -25,8 +25,8 @@ export type ReadFile = (file: number, offset: number, into: Uint8Array) => void;
 /**
  * Cuts files laid one after the other into chunks and hashes these. Files of at least `average` bytes are cut alone, so
  * that they give the same chunks wherever they lie; shorter ones are packed together and cut between files only.
- * Measured on a base, a Python and a Node layer: packing only what is below `minimum` makes 30 % more chunks, and lets
- * 1 % more of the third be found in the others.
+ * Measured on a base, a Python and a Node layer: packing only what is below `minimum` makes a third more chunks, and lets
+ * 1 % more of what they share be found.
  * The chunks' lengths add up to the files' padded sizes, in order.
  *
  * Pure but for `read`. Holds three times `maximum` bytes, however large the files are.
