@@ -76,17 +76,16 @@ export class DeviceFiles {
       const offset = this.#chunks.uncompressedOffset(chunk);
       try {
         writeFully(this.dataFd, bytes, offset);
+        return this.#advance(chunk, generation);
       } catch (error) {
         this.#engine.punchHole(this.dataFd, offset, bytes.length);
         throw error;
       }
-      return this.#advance(chunk, generation);
     });
   }
 
   /**
    * Makes chunks absent and gives their room back.
-   * @param condition - a chunk is left alone when its generation is not this one
    * @returns bytes that were present; undefined when the lock could not be had
    */
   evict(runs: readonly ChunkRun[]): number | undefined {

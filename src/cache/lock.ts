@@ -121,11 +121,13 @@ let self: string | undefined;
 
 /**
  * boot / pid namespace / pid / start time: process ids come round again, and mean nothing in another namespace.
+ * Short, because ext4 keeps a target below 60 bytes in the inode, and needs a block for a longer one.
  * Source: proc(5), field 22 of /proc/PID/stat.
  */
 function identify(pid: number): string {
-  const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
-  return `${boot}/${readlinkSync('/proc/self/ns/pid')}/${pid}/${startTime(pid)}`;
+  const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').slice(0, 8);
+  const namespace = readlinkSync('/proc/self/ns/pid').replace(/\D/g, '');
+  return `${boot}/${namespace}/${pid}/${startTime(pid)}`;
 }
 
 function startTime(pid: number): string {
