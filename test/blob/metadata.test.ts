@@ -9,7 +9,7 @@ import { sha256Hex } from '../support/content.ts';
 import { sampleBlob, sampleDevice } from '../support/sample-blob.ts';
 import { has } from '../support/tools.ts';
 
-beforeAll(loadZstd);
+beforeAll(() => loadZstd());
 
 describe('writeBlobMetadata()', () => {
   it('gives the same blob on every machine', () => {

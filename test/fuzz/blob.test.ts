@@ -9,7 +9,7 @@ import { loadZstd } from '../../src/zstd/codec.ts';
 import { fuzz } from '../support/fuzz.ts';
 import { sampleBlob } from '../support/sample-blob.ts';
 
-beforeAll(loadZstd);
+beforeAll(() => loadZstd());
 
 describe('any bytes give a value or a SluiceError', () => {
   it('readEntries()', () => {
