@@ -33,13 +33,10 @@ export function openChunks(source: BlobSource, image: OpenImage, cache?: ChunkCa
   const devices = bootstrap.devices.map(({ blob, chunks }) =>
     cache.openDevice(digestHex(blob), chunks, bootstrap.digestAlgorithm),
   );
-  const ahead: ChunkStore = {
-    read: (device, chunk, signal) => fetched.read(device, chunk, signal, 'prefetch'),
-  };
   const abort = new AbortController();
   const demand = new CachedChunks(devices, fetched);
   return {
-    chunks: new SequentialChunks(demand, new CachedChunks(devices, ahead), bootstrap.devices, abort.signal),
+    chunks: new SequentialChunks(demand, new CachedChunks(devices, fetched.prefetch), bootstrap.devices, abort.signal),
     devices,
     close: () => {
       abort.abort();
