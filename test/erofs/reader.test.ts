@@ -156,6 +156,17 @@ describe('ErofsReader', () => {
     );
   });
 
+  it('ignores the bits of a device id that the device table does not need, as Linux does', () => {
+    const bytes = image();
+    const reader = new ErofsReader(bytes);
+    const nid = find(reader, 'bin/tool');
+    const { xattrOffset, xattrSize } = reader.inode(nid);
+    const device = xattrOffset + xattrSize + 2;
+    expect(bytes.readUInt16LE(device)).toBe(1);
+    bytes.writeUInt16LE(0xfffc | 1, device);
+    expect(reader.extents(nid)).toEqual([extent(0, 100)]);
+  });
+
   it.each([
     ['lookup() in a file', (reader: ErofsReader) => reader.lookup(find(reader, 'linked'), name('a'))],
     ['readDirectory() of a link', (reader: ErofsReader) => reader.readDirectory(find(reader, 'link'))],
@@ -243,5 +254,14 @@ describe('extents that a reader joins', () => {
     const root = directory({ f: file(12_288, [extent(0, 4096), extent(4096, 8192, 0, 4096)]) });
     const reader = new ErofsReader(writeErofs(root, devices, options));
     expect(reader.extents(find(reader, 'f'))).toEqual([extent(0, 12_288)]);
+  });
+
+  it.each([
+    ['another device', [extent(0, 4096), extent(4096, 4096, 1, 4096)]],
+    ['another place', [extent(0, 4096), extent(4096, 4096, 0, 8192)]],
+    ['after a hole', [extent(0, 4096), extent(8192, 4096, 0, 4096)]],
+  ])('stay apart when the second is in or at %s', (_, extents) => {
+    const reader = new ErofsReader(writeErofs(directory({ f: file(12_288, extents) }), devices, options));
+    expect(reader.extents(find(reader, 'f'))).toEqual(extents);
   });
 });

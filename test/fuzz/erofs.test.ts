@@ -15,7 +15,7 @@ const sound = Buffer.from(
   writeErofs(
     directory({
       directory: directory(
-        Object.fromEntries(Array.from({ length: 45 }, (_, i) => [`name-${i}`.padEnd(90, 'n'), file(i)])),
+        Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`name-${i}`.padEnd(220, 'n'), file(i % 2)])),
       ),
       empty: directory({}, { xattrs: shared }),
       stitched: file(20_000, [extent(0, 4096, 1), extent(8192, 11_808, 2, 40_960)], { xattrs: own }),
@@ -43,7 +43,8 @@ const damages = fc.array(fc.tuple(places, values), { minLength: 1, maxLength: 6 
 function readEverything(bytes: Buffer, nids: readonly number[]): void {
   const reader = new ErofsReader(bytes);
   onlySluiceErrors(() => reader.tree());
-  onlySluiceErrors(() => [...dumpErofs(reader)]);
+  // The dump asks as much as all the rest together.
+  if (nids.length === 0) onlySluiceErrors(() => [...dumpErofs(reader)]);
   for (const nid of nids) {
     onlySluiceErrors(() => reader.lookup(nid, 'name-7' as ByteString));
     onlySluiceErrors(() => [...reader.readDirectory(nid, nid)]);
