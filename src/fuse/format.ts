@@ -10,9 +10,6 @@ import { constants } from 'node:os';
 /** What is spoken. A kernel older than `minimumMinor` (Linux 5.4) is refused; a newer one falls back to `minor`. */
 export const protocol = { major: 7, minor: 38, minimumMinor: 31 } as const;
 
-/** The node ID of the root directory, `FUSE_ROOT_ID`. */
-export const rootNodeid = 1;
-
 /** `enum fuse_opcode`: the ones that get an answer other than ENOSYS. */
 export const opcode = {
   lookup: 1,

@@ -64,7 +64,7 @@ export class FuseSession {
     return unmount(this.mountPoint, options);
   }
 
-  /** Closes the descriptors. Workers have to be done. */
+  /** Closes the descriptors. Workers have to be done, and no pending read may be answered from here on. */
   close(): void {
     for (const fd of [...this.#clones, this.fd]) closeSync(fd);
   }
