@@ -35,7 +35,7 @@ export function chunkSize(bits: number): number {
 }
 
 /** Joins extents that continue each other in the file and in the device. The result may share elements with the input. */
-export function joinExtents(extents: readonly Extent[]): readonly Extent[] {
+function joinExtents(extents: readonly Extent[]): readonly Extent[] {
   if (extents.length < 2) return extents;
   const joined: Extent[] = [];
   for (const extent of extents) {
