@@ -13,26 +13,60 @@ export interface Placement {
   readonly locations: readonly ChunkLocation[];
 }
 
+/** The chunks of a large file, which was cut by itself. */
+export interface FileSpan {
+  readonly firstChunk: number;
+  readonly chunkCount: number;
+  /** Of the file, holes included. Bytes. */
+  readonly fileSize: number;
+}
+
 /**
- * Decides which chunks a layer stores: each one that neither a lower layer nor this one before it holds.
+ * A file that is put together from several places needs a chunk index every few pages instead of every 16 MiB: up to
+ * 2 bytes of bootstrap a KiB of the file. That is worth it when at least this part of the file need not be stored again.
+ */
+const WORTHWHILE_SHARE = 1 / 64;
+
+/**
+ * Decides which chunks a layer stores: each one that neither a lower layer nor this one before it holds. The chunks of
+ * a large file that has little in common with what is known are stored together all the same.
  *
  * @param chunks - as cutFiles() returned them
  * @param lower - chunks of the layers below; not changed
  * @param device - index of this layer's device
+ * @param files - large files, in the order of their chunks
  */
-export function deduplicate(chunks: readonly CutChunk[], lower: ChunkDict, device: number): Placement {
+export function deduplicate(
+  chunks: readonly CutChunk[],
+  lower: ChunkDict,
+  device: number,
+  files: readonly FileSpan[],
+): Placement {
   const own = new ChunkDict();
   const stored: number[] = [];
+  const locations: ChunkLocation[] = [];
   let deviceSize = 0;
-  const locations = chunks.map(({ digest, length }, index) => {
-    const known = lower.find(digest, length) ?? own.find(digest, length);
-    if (known !== undefined) return known;
-    const location = { device, deviceOffset: deviceSize, length };
-    own.add(digest, location);
-    stored.push(index);
-    deviceSize += length;
-    return location;
-  });
+  const find = ({ digest, length }: CutChunk): ChunkLocation | undefined =>
+    lower.find(digest, length) ?? own.find(digest, length);
+  const place = (end: number, isShared: boolean): void => {
+    for (const chunk of chunks.slice(locations.length, end)) {
+      const known = isShared ? find(chunk) : undefined;
+      const location = known ?? { device, deviceOffset: deviceSize, length: chunk.length };
+      if (known === undefined) {
+        own.add(chunk.digest, location);
+        stored.push(locations.length);
+        deviceSize += chunk.length;
+      }
+      locations.push(location);
+    }
+  };
+  for (const { firstChunk, chunkCount, fileSize } of files) {
+    place(firstChunk, true);
+    const end = firstChunk + chunkCount;
+    const knownBytes = chunks.slice(firstChunk, end).reduce((sum, c) => sum + (find(c) ? c.length : 0), 0);
+    place(end, knownBytes >= fileSize * WORTHWHILE_SHARE);
+  }
+  place(chunks.length, true);
   return { stored, deviceSize, locations };
 }
 

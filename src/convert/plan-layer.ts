@@ -1,10 +1,10 @@
 import { ChunkMap, type StoredChunk } from '../chunk/chunk-map.ts';
-import { deduplicate, fileExtents } from '../chunk/deduplicate.ts';
+import { deduplicate, type FileSpan, fileExtents } from '../chunk/deduplicate.ts';
 import type { Extent } from '../erofs/inode.ts';
 import type { LayerEntry } from '../tree/layer-entry.ts';
 import type { CutLayer, CutRequest } from './cut-layer.ts';
 import type { KnownContent } from './known-content.ts';
-import { type Placement, placeFiles } from './place.ts';
+import { type PlacedFile, type Placement, placeFiles } from './place.ts';
 import { pageCeil } from './spool.ts';
 import type { UnpackedLayer } from './unpack-layer.ts';
 
@@ -48,7 +48,8 @@ export async function planLayer(
     length,
     digest: cutLayer.digests.subarray(i * 32, (i + 1) * 32),
   }));
-  const { stored, deviceSize, locations } = deduplicate(chunks, known.chunks, device);
+  const spans = largeFiles(unpacked.entries, placement.placed, cutLayer.lengths);
+  const { stored, deviceSize, locations } = deduplicate(chunks, known.chunks, device, spans);
   const pieces = [...chunkPieces(runs, cutLayer.lengths)];
   const cutBytes = cutLayer.lengths.reduce((sum, length) => sum + length, 0);
   return {
@@ -97,6 +98,28 @@ function* chunkPieces(runs: readonly Extent[], lengths: Uint32Array): Generator<
     }
     yield pieces;
   }
+}
+
+/** The files whose chunks hold nothing else: those that begin and end where a chunk does. */
+function largeFiles(entries: readonly LayerEntry[], placed: readonly PlacedFile[], lengths: Uint32Array): FileSpan[] {
+  const spans: FileSpan[] = [];
+  let chunk = 0;
+  let chunkOffset = 0;
+  let offset = 0;
+  const advance = (): void => {
+    while (chunkOffset < offset) chunkOffset += lengths[chunk++] ?? 0;
+  };
+  for (const { entry, length } of placed) {
+    advance();
+    const firstChunk = chunk;
+    const startsChunk = chunkOffset === offset;
+    offset += length;
+    advance();
+    const file = entries[entry];
+    if (file?.kind !== 'file' || !startsChunk || chunkOffset !== offset) continue;
+    spans.push({ firstChunk, chunkCount: chunk - firstChunk, fileSize: file.size });
+  }
+  return spans;
 }
 
 function withExtents(

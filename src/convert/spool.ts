@@ -98,24 +98,42 @@ export interface DataRun {
 }
 
 /**
- * Widens data runs to whole pages and joins those that touch, because pages are what devices hold.
+ * How many pieces the map of a sparse file may have. EROFS has an index of 8 bytes for each, also for those in a hole:
+ * without a bound, one page of data in a hole of 500 GB would cost a gigabyte of bootstrap.
+ */
+const maximumPieces = 8192;
+
+/** EROFS chunks of more than 16 MiB are read whole by its tools. */
+const maximumPiece = 16 << 20;
+
+/**
+ * Widens data runs to whole pages and joins those that touch, because pages are what devices hold. In large files with
+ * holes they are widened further, with zeros, to keep the map of the file small.
+ *
  * @param runs - in order, not overlapping
  * @returns extents whose `deviceOffset` counts from `position`, each taking whole pages there
  */
 export function layOutRuns(runs: readonly DataRun[], size: number, position: number): Extent[] {
-  const pages: { offset: number; end: number }[] = [];
+  const piece = runs.length === 1 && runs[0]?.length === size ? pageSize : pieceSize(size);
+  const pieces: { offset: number; end: number }[] = [];
   for (const run of runs) {
     if (run.length === 0) continue;
-    const offset = run.offset - (run.offset % pageSize);
-    const end = Math.min(pageCeil(run.offset + run.length), size);
-    const last = pages.at(-1);
+    const offset = run.offset - (run.offset % piece);
+    const end = Math.min(Math.ceil((run.offset + run.length) / piece) * piece, size);
+    const last = pieces.at(-1);
     if (last !== undefined && offset <= last.end) last.end = Math.max(last.end, end);
-    else pages.push({ offset, end });
+    else pieces.push({ offset, end });
   }
   let deviceOffset = position;
-  return pages.map(({ offset, end }) => {
+  return pieces.map(({ offset, end }) => {
     const extent = { offset, length: end - offset, device: 0, deviceOffset };
     deviceOffset += pageCeil(end - offset);
     return extent;
   });
+}
+
+function pieceSize(size: number): number {
+  let piece = pageSize;
+  while (piece < maximumPiece && size / piece > maximumPieces) piece *= 2;
+  return piece;
 }

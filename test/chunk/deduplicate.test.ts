@@ -37,7 +37,7 @@ class Image {
     );
     const starts = chunks.map((_, i) => chunks.slice(0, i).reduce((sum, { length }) => sum + length, 0));
     const device = this.devices.length;
-    const { stored, deviceSize, locations } = deduplicate(chunks, this.#dict, device);
+    const { stored, deviceSize, locations } = deduplicate(chunks, this.#dict, device, []);
     this.devices.push(Buffer.concat(stored.map((i) => image.subarray(starts[i]!, starts[i]! + chunks[i]!.length))));
     expect(this.devices[device]?.length).toBe(deviceSize);
     const map = ChunkMap.fromChunks(stored.map((i) => ({ ...chunks[i]!, compressedLength: 1 })));
@@ -135,12 +135,12 @@ describe('deduplicate() and fileExtents()', () => {
   it('do not take a chunk of another length for the same', () => {
     const dict = new ChunkDict();
     dict.add(content(1, 32), { device: 0, deviceOffset: 0, length: 4096 });
-    const { stored } = deduplicate([{ digest: content(1, 32), length: 8192 }], dict, 1);
+    const { stored } = deduplicate([{ digest: content(1, 32), length: 8192 }], dict, 1, []);
     expect(stored).toEqual([0]);
   });
 
   it('say so when the files are not those that were cut', () => {
-    const { locations } = deduplicate([{ digest: content(1, 32), length: 4096 }], new ChunkDict(), 0);
+    const { locations } = deduplicate([{ digest: content(1, 32), length: 4096 }], new ChunkDict(), 0, []);
     expect(() => [...fileExtents([[{ offset: 0, length: 5000 }]], locations)]).toThrow(RangeError);
   });
 });
@@ -155,3 +155,27 @@ function expectTidy(extents: readonly Extent[], size: number): void {
   }
   expect(end).toBeLessThanOrEqual(size);
 }
+
+describe('deduplicate() of a large file', () => {
+  const known = { digest: content(1, 32), length: 4096 };
+  const fresh = { digest: content(2, 32), length: 4096 };
+  const dict = new ChunkDict();
+  dict.add(known.digest, { device: 0, deviceOffset: 8192, length: 4096 });
+
+  it.each([
+    { fileSize: 64 * 4096, stored: [1], why: 'a 64th of it is known' },
+    { fileSize: 64 * 4096 + 1, stored: [0, 1], why: 'less is known: it stays in one piece' },
+  ])('stores $stored when $why', ({ fileSize, stored }) => {
+    const span = { firstChunk: 0, chunkCount: 2, fileSize };
+    expect(deduplicate([known, fresh], dict, 1, [span]).stored).toEqual(stored);
+  });
+
+  it('shares what lies around it', () => {
+    const span = { firstChunk: 1, chunkCount: 1, fileSize: 2 ** 40 };
+    expect(deduplicate([known, known, known], dict, 1, [span]).locations).toEqual([
+      { device: 0, deviceOffset: 8192, length: 4096 },
+      { device: 1, deviceOffset: 0, length: 4096 },
+      { device: 0, deviceOffset: 8192, length: 4096 },
+    ]);
+  });
+});
