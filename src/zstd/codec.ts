@@ -1,4 +1,3 @@
-import zlib from 'node:zlib';
 import type { ByteVector, Codec, ZstdModule } from 'zstd-codec/lib/zstd-codec-binding-wasm.js';
 import { FormatError } from '../errors.ts';
 import {
@@ -13,6 +12,7 @@ import {
   rleFrame,
 } from './frame.ts';
 import { compileZstd, heapReserve, instantiate } from './instance.ts';
+import { zlibZstd } from './zlib.ts';
 
 /**
  * The most bytes of content {@link compress} and {@link decompress} take: it has to fit a WebAssembly heap together with
@@ -25,8 +25,13 @@ const sharedLimit = 8 * 1024 * 1024;
 
 let shared: ZstdModule | undefined;
 
-/** Makes {@link compress} and {@link decompress} usable in this thread, 20 ms. Calling it again costs nothing. */
-export async function loadZstd(): Promise<void> {
+/**
+ * Makes {@link compress} and {@link decompress} usable in this thread. Calling it again costs nothing.
+ *
+ * @param purpose - `decompress` spares a thread that never compresses the 20 ms where node:zlib has zstd
+ */
+export async function loadZstd(purpose: 'both' | 'decompress' = 'both'): Promise<void> {
+  if (purpose === 'decompress' && decompressNative !== undefined) return;
   await compileZstd();
   shared ??= instantiate(heapReserve + sharedLimit);
 }
@@ -67,7 +72,7 @@ export function compress(bytes: Uint8Array, level: number): Uint8Array {
  * @returns the caller's
  * @throws {FormatError} SLUICE_ZSTD_LENGTH when the frame claims or yields another length;
  * SLUICE_ZSTD_INVALID when it is damaged, needs a dictionary, or is not all of `frame`
- * @throws {Error} before {@link loadZstd} is done
+ * @throws {Error} before {@link loadZstd} is done, where it is zstd-codec that decompresses
  */
 export function decompress(frame: Uint8Array, length: number): Uint8Array {
   return (decompressNative ?? decompressPortable)(frame, length);
@@ -88,19 +93,10 @@ export function decompressPortable(frame: Uint8Array, length: number): Uint8Arra
 /** {@link decompress} by node:zlib; undefined where that has no zstd. */
 export const decompressNative: typeof decompressPortable | undefined = nativeDecoder();
 
-/** What node:zlib has since Node 22.15 and the types of Node 20 have not. */
-interface ZlibWithZstd {
-  readonly zstdDecompressSync?: (
-    frame: Uint8Array,
-    options: { readonly maxOutputLength: number; readonly chunkSize: number },
-  ) => Buffer;
-}
-
 function nativeDecoder(): typeof decompressPortable | undefined {
-  const { zstdDecompressSync }: ZlibWithZstd = zlib as object;
+  const { zstdDecompressSync } = zlibZstd;
   if (zstdDecompressSync === undefined) return undefined;
   return (frame, length) => {
-    if (shared === undefined) throw new Error('loadZstd() must have finished before zstd is used');
     checkFrame(frame, length);
     // One byte more than there is to come, or zlib allocates a second buffer to learn that nothing comes.
     const options = { maxOutputLength: length + 1, chunkSize: Math.max(64, length + 1) };

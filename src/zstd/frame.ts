@@ -10,7 +10,7 @@ const frameMagic = 0xfd2fb528;
 const skippableMagic = 0x184d2a50;
 const skippableHeaderLength = 8;
 /** Of a block before and after compression. Section 3.1.1.2.4. */
-const maximumBlockLength = 128 * 1024;
+export const maximumBlockLength = 128 * 1024;
 export const blockHeaderLength = 3;
 export const checksumLength = 4;
 /** Magic number, descriptor, window, dictionary ID, content size. */
