@@ -2,9 +2,10 @@ import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { FuseError } from '../errors.ts';
-import type { ServedImage } from '../mount/serve-image.ts';
+import type { MountedImage } from '../mount/mounted-image.ts';
+import type { MountDriver } from '../mount/serve-image.ts';
 import type { Platform } from '../oci/image.ts';
 import { type PackedError, packError, reviveError } from '../packed-error.ts';
 import {
@@ -24,6 +25,7 @@ import { note, printResult, reportError } from './output.ts';
 interface MountFlags extends RegistryFlags, CacheFlags {
   readonly foreground: boolean;
   readonly cacheSize?: number;
+  readonly driver: MountDriver;
   readonly workers?: number;
   readonly platform?: Platform;
   readonly log?: string;
@@ -51,7 +53,12 @@ export function mountCommand(): Command {
       'bound of the whole cache, 512M or 10G (default: 10G, a quarter of a small disk)',
       parseBytes,
     )
-    .option('--workers <n>', 'threads that serve the mount', parseCount)
+    .addOption(
+      new Option('--driver <name>', 'who talks to the kernel; libfuse takes libfuse 2 and is slower')
+        .choices(['fuse', 'libfuse'])
+        .default('fuse'),
+    )
+    .option('--workers <n>', 'threads that serve the mount, of driver fuse', parseCount)
     .option('--log <file>', 'where a mount in the background reports failed reads (default: sluice.log in the cache)')
     .addHelpText('after', examples);
   for (const add of [addPlatformOption, addRegistryOptions, addCacheDirOption, addJsonOption]) add(command);
@@ -118,7 +125,7 @@ async function serve(image: string, directory: string, flags: MountFlags): Promi
   }
 }
 
-async function start(image: string, directory: string, flags: MountFlags): Promise<ServedImage> {
+async function start(image: string, directory: string, flags: MountFlags): Promise<MountedImage> {
   const [{ serveImage }, { ChunkCache }, { openSource }, { loadZstd }] = await Promise.all([
     import('../mount/serve-image.ts'),
     import('../cache/chunk-cache.ts'),
@@ -133,6 +140,7 @@ async function start(image: string, directory: string, flags: MountFlags): Promi
     mountPoint: directory,
     cache,
     platform: flags.platform,
+    driver: flags.driver,
     workers: flags.workers,
     onFailure: note,
   });

@@ -1,5 +1,6 @@
 import type { Operations } from '../fuse/operations.ts';
 import type { ImageView } from './image-view.ts';
+import type { Miss } from './messages.ts';
 import { getattr } from './operations/getattr.ts';
 import { getxattr } from './operations/getxattr.ts';
 import { listxattr } from './operations/listxattr.ts';
@@ -11,13 +12,20 @@ import { readdirplus } from './operations/readdirplus.ts';
 import { readlink } from './operations/readlink.ts';
 import { statfs } from './operations/statfs.ts';
 
-/** An image as a FUSE file system. @param interrupt - passes an interrupted read on to the thread that fetches */
-export function imageOperations(image: ImageView, interrupt: (unique: number) => void): Operations {
+/** What an operation hands over to the thread that fetches, without waiting for it. */
+export interface Handover {
+  postMiss(miss: Miss): void;
+  /** Whoever waits for read `unique` was sent a signal. */
+  interrupt(unique: number): void;
+}
+
+/** An image as a FUSE file system. */
+export function imageOperations(image: ImageView, { postMiss, interrupt }: Handover): Operations {
   return {
     lookup: (parent, name, reply) => lookup(image, parent, name, reply),
     getattr: (nodeid, reply) => getattr(image, nodeid, reply),
     readlink: (nodeid, reply) => readlink(image, nodeid, reply),
-    read: (nodeid, offset, length, reply, unique) => read(image, nodeid, offset, length, reply, unique),
+    read: (nodeid, offset, length, reply, unique) => read(image, nodeid, offset, length, reply, unique, postMiss),
     readdir: (nodeid, cookie, reply) => readdir(image, nodeid, cookie, reply),
     readdirplus: (nodeid, cookie, reply) => readdirplus(image, nodeid, cookie, reply),
     statfs: (reply) => statfs(image, reply),

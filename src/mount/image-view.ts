@@ -7,32 +7,20 @@ import type { FileAttributes } from '../fuse/operations.ts';
 /** FUSE's number of the root. EROFS gives it another, and no inode has nid 1: the superblock lies there. */
 const rootNodeid = 1;
 
-/** What a worker thread needs to serve an image. Goes through `postMessage`; nothing large is copied. */
+/** What a thread needs to serve an image. Goes through `postMessage`; nothing large is copied. */
 export interface ImageViewDescriptor {
   readonly bootstrap: SharedBootstrap;
   readonly cache: readonly CacheViewDescriptor[];
 }
 
-/** A read that needs chunks which are not in the cache. */
-export interface Miss {
-  /** FUSE's number of the request. */
-  readonly unique: number;
-  readonly nid: number;
-  readonly offset: number;
-  readonly length: number;
-}
-
-/** An image as the operations of one worker thread see it: metadata, and what of the content is cached. */
+/** An image as the operations of one thread see it: metadata, and what of the content is cached. */
 export class ImageView {
   readonly bootstrap: Bootstrap;
   readonly cache: readonly CacheView[];
-  /** Hands a read over to the thread that fetches, and does not wait. */
-  readonly postMiss: (miss: Miss) => void;
 
-  constructor(descriptor: ImageViewDescriptor, postMiss: (miss: Miss) => void) {
+  constructor(descriptor: ImageViewDescriptor) {
     this.bootstrap = Bootstrap.fromShared(descriptor.bootstrap);
     this.cache = descriptor.cache.map((device) => new CacheView(device));
-    this.postMiss = postMiss;
   }
 
   nid(nodeid: number): number {

@@ -1,10 +1,17 @@
-import type { ImageViewDescriptor, Miss } from './image-view.ts';
+import type { FileRange } from './collect-read.ts';
+import type { ImageViewDescriptor } from './image-view.ts';
 
 /** To a worker, once: serve this mount until it ends. */
 export interface ServeMessage {
   /** The mount's descriptor, or a clone of it. */
   readonly fd: number;
   readonly image: ImageViewDescriptor;
+}
+
+/** A read that needs chunks which are not in the cache. */
+export interface Miss extends FileRange {
+  /** FUSE's number of the request. */
+  readonly unique: number;
 }
 
 /** From a worker: somebody waits for what is not cached. The answer goes to the worker's own descriptor. */

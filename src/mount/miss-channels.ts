@@ -1,9 +1,9 @@
 import { channel } from 'node:diagnostics_channel';
-import type { ImageMount } from './mount-image.ts';
 
 /** Published on `sluice:mount:read-failed`: a reader got an error. */
 export interface ReadFailed {
-  readonly mount: ImageMount;
+  /** Canonical. */
+  readonly mountPoint: string;
   /** The file; its path can be found from the bootstrap. */
   readonly nid: number;
   /** Where in the file, bytes. */

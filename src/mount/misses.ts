@@ -1,10 +1,10 @@
 import { LRUCache } from 'lru-cache';
 import type { Bootstrap } from '../bootstrap/bootstrap.ts';
 import type { ChunkStore } from '../bootstrap/chunk-store.ts';
-import { planRead, type Segment } from '../bootstrap/plan-read.ts';
 import { SluiceError } from '../errors.ts';
 import { replyData, replyError } from '../fuse/device.ts';
-import type { Miss } from './image-view.ts';
+import { collectRead } from './collect-read.ts';
+import type { Miss } from './messages.ts';
 import type { ReadFailed } from './miss-channels.ts';
 
 /** EIO and EINTR as the kernel has them. Source: errno(3). */
@@ -20,10 +20,9 @@ export class Misses {
   readonly #chunks: ChunkStore;
   readonly #waiting = new Map<number, AbortController>();
   readonly #early = new LRUCache<number, true>({ max: maximumEarlyInterrupts });
+  readonly #onFailure: (failure: Omit<ReadFailed, 'mountPoint'>) => void;
 
-  readonly #onFailure: (failure: Omit<ReadFailed, 'mount'>) => void;
-
-  constructor(bootstrap: Bootstrap, chunks: ChunkStore, onFailure: (failure: Omit<ReadFailed, 'mount'>) => void) {
+  constructor(bootstrap: Bootstrap, chunks: ChunkStore, onFailure: (failure: Omit<ReadFailed, 'mountPoint'>) => void) {
     this.#bootstrap = bootstrap;
     this.#chunks = chunks;
     this.#onFailure = onFailure;
@@ -42,7 +41,7 @@ export class Misses {
     const abort = new AbortController();
     this.#waiting.set(unique, abort);
     try {
-      const buffers = await this.#collect(miss, abort.signal);
+      const buffers = await collectRead(this.#bootstrap, this.#chunks, miss, abort.signal);
       if (!abort.signal.aborted) replyData(fd, unique, buffers);
     } catch (error) {
       if (abort.signal.aborted) return;
@@ -64,23 +63,5 @@ export class Misses {
   /** Lets go of everybody: the mount is gone. */
   abortAll(): void {
     for (const abort of this.#waiting.values()) abort.abort();
-  }
-
-  async #collect({ nid, offset, length }: Miss, signal: AbortSignal): Promise<Uint8Array[]> {
-    const segments = planRead(this.#bootstrap, nid, offset, length);
-    return Promise.all(segments.map((segment) => this.#segment(segment, signal)));
-  }
-
-  async #segment(segment: Segment, signal: AbortSignal): Promise<Uint8Array> {
-    switch (segment.kind) {
-      case 'hole':
-        return new Uint8Array(segment.length);
-      case 'inline':
-        return segment.bytes;
-      case 'chunk': {
-        const chunk = await this.#chunks.read(segment.device, segment.chunk, signal);
-        return chunk.subarray(segment.offsetInChunk, segment.offsetInChunk + segment.length);
-      }
-    }
   }
 }

@@ -1,8 +1,5 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import type { Bootstrap } from '../bootstrap/bootstrap.ts';
-import type { ChunkStore } from '../bootstrap/chunk-store.ts';
-import type { CachedDevice } from '../cache/cached-device.ts';
 import { FuseSession } from '../fuse/session.ts';
 import type { UnmountOptions } from '../fuse/unmount.ts';
 import { loadNative } from '../native.ts';
@@ -10,6 +7,7 @@ import { workerFile } from '../worker-file.ts';
 import type { ServeMessage, WorkerMessage } from './messages.ts';
 import { missChannels, type ReadFailed } from './miss-channels.ts';
 import { Misses } from './misses.ts';
+import type { ImageMountOptions, MountedImage } from './mounted-image.ts';
 
 /** More workers than this never made a mount faster on the machines measured: the kernel hands out the requests. */
 const maximumWorkers = 4;
@@ -30,22 +28,9 @@ export class MountWorkers {
   }
 }
 
-/** What a mount is made of. All of it stays the caller's, who closes it when the mount has ended. */
-export interface ImageMountOptions {
-  readonly bootstrap: Bootstrap;
-  /** Where missing chunks come from; stores them in `devices` on the way. */
-  readonly chunks: ChunkStore;
-  /** In the order of the bootstrap's devices. */
-  readonly devices: readonly CachedDevice[];
-  readonly mountPoint: string;
-  /** What /proc/mounts shows as the source. */
-  readonly source: string;
-}
-
 /** An image that is mounted, served by worker threads of this process. */
-export class ImageMount {
+export class ImageMount implements MountedImage {
   readonly mountPoint: string;
-  /** Settles when the mount has ended, by {@link unmount} or by umount(8), and every worker with it. */
   readonly ended: Promise<void>;
   readonly #session: FuseSession;
   readonly #misses: Misses;
@@ -54,7 +39,7 @@ export class ImageMount {
     this.mountPoint = session.mountPoint;
     this.#session = session;
     this.#misses = new Misses(options.bootstrap, options.chunks, (failure) =>
-      missChannels.failed.publish({ mount: this, ...failure } satisfies ReadFailed),
+      missChannels.failed.publish({ mountPoint: session.mountPoint, ...failure } satisfies ReadFailed),
     );
     const image = {
       bootstrap: options.bootstrap.share(),
@@ -79,7 +64,6 @@ export class ImageMount {
     return new ImageMount(session, workers, options);
   }
 
-  /** @throws {FuseError} SLUICE_UNMOUNT_FAILED, for instance because files are open */
   async unmount(options?: UnmountOptions): Promise<void> {
     await this.#session.unmount(options);
     if (options?.lazy !== true) await this.ended;

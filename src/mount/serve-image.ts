@@ -1,13 +1,16 @@
 import { displayText } from '../byte-string.ts';
 import type { ChunkCache } from '../cache/chunk-cache.ts';
 import { SluiceError } from '../errors.ts';
-import type { UnmountOptions } from '../fuse/unmount.ts';
 import { openChunks } from '../image/open-chunks.ts';
 import { openImage } from '../image/open-image.ts';
 import type { ImageSource, Platform } from '../oci/image.ts';
 import { missChannels, type ReadFailed } from './miss-channels.ts';
 import { ImageMount, MountWorkers } from './mount-image.ts';
+import type { ImageMountOptions, MountedImage } from './mounted-image.ts';
 import { pathOf } from './path-of.ts';
+
+/** Who talks to the kernel: worker threads of ours, or libfuse. docs/drivers.md */
+export type MountDriver = 'fuse' | 'libfuse';
 
 export interface ServeImageOptions {
   /** Closed when the mount has ended. */
@@ -16,35 +19,31 @@ export interface ServeImageOptions {
   /** Stays the caller's: other mounts may use it. */
   readonly cache: ChunkCache;
   readonly platform?: Platform | undefined;
+  /** Default: `fuse`. Never another one than was asked for. */
+  readonly driver?: MountDriver | undefined;
+  /** Threads of driver `fuse`. */
   readonly workers?: number | undefined;
   /** Told of every failed read, in words: image, file and reason. */
   readonly onFailure: (message: string) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A mounted image and everything it holds on to. */
-export interface ServedImage {
-  readonly mountPoint: string;
-  /** Settles when the mount has ended and all it used is closed. */
-  readonly ended: Promise<void>;
-  unmount(options?: UnmountOptions): Promise<void>;
-}
-
 /**
  * Mounts an image from wherever it is; returns when the mount answers. This process may serve other mounts besides.
- * @throws what openImage() and ImageMount.start() throw; nothing is left behind then
+ * @throws what openImage() and the driver throw; nothing is left behind then
  */
-export async function serveImage(options: ServeImageOptions): Promise<ServedImage> {
+export async function serveImage(options: ServeImageOptions): Promise<MountedImage> {
   const { source, mountPoint, cache, onFailure } = options;
-  const workers = new MountWorkers(options.workers);
+  const workers = options.driver === 'libfuse' ? undefined : new MountWorkers(options.workers);
   try {
     const image = await openImage(source, { files: cache.files, platform: options.platform, signal: options.signal });
     const content = openChunks(source, image, cache);
     const { bootstrap, reference } = image;
-    const mount = await ImageMount.start({ bootstrap, mountPoint, source: reference, ...content }, workers);
+    const parts = { bootstrap, mountPoint, source: reference, ...content };
+    const mount = workers === undefined ? await startLibfuse(parts) : await ImageMount.start(parts, workers);
     const report = (message: unknown): void => {
       const failure = message as ReadFailed;
-      if (failure.mount === mount)
+      if (failure.mountPoint === mount.mountPoint)
         onFailure(`${reference}: ${failureText(failure, pathOf(bootstrap.erofs, failure.nid))}`);
     };
     missChannels.failed.subscribe(report);
@@ -55,9 +54,14 @@ export async function serveImage(options: ServeImageOptions): Promise<ServedImag
     });
     return { mountPoint: mount.mountPoint, ended, unmount: (how) => mount.unmount(how) };
   } catch (error) {
-    await workers.terminate();
+    await workers?.terminate();
     throw error;
   }
+}
+
+async function startLibfuse(parts: ImageMountOptions): Promise<MountedImage> {
+  const { LibfuseMount } = await import('./libfuse-mount.ts');
+  return LibfuseMount.start(parts);
 }
 
 function failureText({ offset, error }: ReadFailed, path: ReturnType<typeof pathOf>): string {

@@ -13,12 +13,13 @@ if (port === null) throw new Error('Cannot run: this file is started as a worker
 const post = (message: WorkerMessage): void => port.postMessage(message);
 
 port.once('message', ({ fd, image }: ServeMessage) => {
-  const view = new ImageView(image, (miss) => post({ kind: 'miss', fd, ...miss }));
+  const view = new ImageView(image);
+  const operations = imageOperations(view, {
+    postMiss: (miss) => post({ kind: 'miss', fd, ...miss }),
+    interrupt: (unique) => post({ kind: 'interrupt', unique }),
+  });
   try {
-    serve(
-      fd,
-      imageOperations(view, (unique) => post({ kind: 'interrupt', unique })),
-    );
+    serve(fd, operations);
   } finally {
     view.close();
   }

@@ -1,10 +1,12 @@
 import { type Outcome, PENDING } from '../../fuse/operations.ts';
 import type { Reply } from '../../fuse/reply.ts';
 import type { ImageView } from '../image-view.ts';
+import type { Miss } from '../messages.ts';
 
 /**
  * Answers from the cache when all of the read is there and verified. Otherwise the whole read goes to the thread that
  * fetches: this one never waits.
+ * @param postMiss - hands it over
  */
 export function read(
   image: ImageView,
@@ -13,17 +15,33 @@ export function read(
   length: number,
   reply: Reply,
   unique: number,
+  postMiss: (miss: Miss) => void,
 ): Outcome {
   const nid = image.nid(nodeid);
+  const filled = readCached(image, nid, offset, length, reply.data);
+  if (filled !== undefined) return filled;
+  postMiss({ unique, nid, offset, length });
+  return PENDING;
+}
+
+/**
+ * Fills `target` from its beginning, if all of the read is cached and verified.
+ * @returns how many bytes, fewer than `length` only at the end of the file; undefined when some are not there, and
+ *   `target` holds rubbish
+ */
+export function readCached(
+  image: ImageView,
+  nid: number,
+  offset: number,
+  length: number,
+  target: Uint8Array,
+): number | undefined {
   let filled = 0;
   for (const segment of image.bootstrap.erofs.mapRange(nid, offset, length)) {
-    const target = reply.data.subarray(filled, filled + segment.length);
-    if (segment.kind === 'hole') target.fill(0);
-    else if (segment.kind === 'inline') target.set(segment.bytes);
-    else if (!readDevice(image, segment.device, segment.deviceOffset, target)) {
-      image.postMiss({ unique, nid, offset, length });
-      return PENDING;
-    }
+    const part = target.subarray(filled, filled + segment.length);
+    if (segment.kind === 'hole') part.fill(0);
+    else if (segment.kind === 'inline') part.set(segment.bytes);
+    else if (!readDevice(image, segment.device, segment.deviceOffset, part)) return undefined;
     filled += segment.length;
   }
   return filled;
