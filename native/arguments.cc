@@ -16,6 +16,15 @@ constexpr size_t kMaxString = 4096;
 // Stops a huge array from being copied; far above the 65,535 devices an EROFS image can name.
 constexpr size_t kMaxStrings = 1 << 20;
 
+// "EPERM". libuv knows the names on every libc, but not of all: ENOTBLK, which EROFS gives, is missing.
+const char* ErrorName(int number) {
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 32)
+  const char* name = strerrorname_np(number);
+  if (name != nullptr) return name;
+#endif
+  return uv_err_name(-number);
+}
+
 }  // namespace
 
 Arguments::Arguments(napi_env env, napi_callback_info info, const char* function) : env_(env), function_(function) {
@@ -141,8 +150,7 @@ void Arguments::Bytes(size_t index, const char* name, const uint8_t** data, size
 }
 
 napi_value ThrowErrno(napi_env env, int number, const char* syscall, const std::string& detail) {
-  // libuv knows the names of errno values on every libc; strerrorname_np is glibc's alone.
-  const char* code = uv_err_name(-number);
+  const char* code = ErrorName(number);
   const std::string what = detail.empty() ? std::string(syscall) : std::string(syscall) + " " + detail;
   const std::string text = "Cannot " + what + ": " + code + ", " + strerror(number);
   napi_value message = nullptr, code_value = nullptr, syscall_value = nullptr, error = nullptr;

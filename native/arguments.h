@@ -85,6 +85,7 @@ napi_value SocketPair(napi_env env, napi_callback_info info);
 napi_value SendDescriptors(napi_env env, napi_callback_info info);
 napi_value ReceiveDescriptors(napi_env env, napi_callback_info info);
 napi_value FuseClone(napi_env env, napi_callback_info info);
+napi_value FuseExchange(napi_env env, napi_callback_info info);
 napi_value EpollCreate(napi_env env, napi_callback_info info);
 napi_value EpollAdd(napi_env env, napi_callback_info info);
 napi_value EpollRemove(napi_env env, napi_callback_info info);

@@ -15,6 +15,7 @@ NAPI_MODULE_INIT() {
       {"sendDescriptors", sluice::SendDescriptors},
       {"receiveDescriptors", sluice::ReceiveDescriptors},
       {"fuseClone", sluice::FuseClone},
+      {"fuseExchange", sluice::FuseExchange},
       {"epollCreate", sluice::EpollCreate},
       {"epollAdd", sluice::EpollAdd},
       {"epollRemove", sluice::EpollRemove},

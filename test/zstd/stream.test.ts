@@ -47,7 +47,7 @@ describe.each(backends)('decompressStream(), %s', (_backend, decode) => {
       ['--long=27'],
       ['--format=zstd', '-T2', '-3'],
     ])('reads what `zstd` writes with %s %s %s', async (...options) => {
-    const bytes = Buffer.concat([prose(3_000_000), new Uint8Array(1_000_000), noise(300_000)]);
+    const bytes = Buffer.concat([prose(700_000), new Uint8Array(1_000_000), noise(300_000)]);
     const frame = zstd(bytes, ...options);
     for (const length of [997, 65_536, frame.length]) {
       expect((await collect(decode(inPieces(frame, length)))).equals(bytes)).toBe(true);
@@ -142,10 +142,10 @@ describe.each(backends)('decompressStream(), %s', (_backend, decode) => {
     await expect.poll(() => closed).toBe(true);
   });
 
-  it('unfolds 2 GiB from one chunk of 64 KiB, in pieces, without holding it', async () => {
+  it('unfolds 512 MiB from one chunk of 16 KiB, in pieces, without holding it', async () => {
     const bomb = rleFrame(0, 128 << 20);
-    const chunk = Buffer.concat(Array.from({ length: 16 }, () => bomb));
-    expect(chunk.length).toBeLessThan(128 << 10);
+    const chunk = Buffer.concat(Array.from({ length: 4 }, () => bomb));
+    expect(chunk.length).toBeLessThan(20 << 10);
     let size = 0;
     let largest = 0;
     const before = process.memoryUsage().rss;
@@ -155,7 +155,7 @@ describe.each(backends)('decompressStream(), %s', (_backend, decode) => {
       largest = Math.max(largest, bytes.length);
       if (size % (64 << 20) < bytes.length) peak = Math.max(peak, process.memoryUsage().rss);
     }
-    expect(size).toBe(2 ** 31);
+    expect(size).toBe(2 ** 29);
     expect(largest).toBeLessThanOrEqual(128 << 10);
     expect(peak - before).toBeLessThan(400 << 20);
   });
