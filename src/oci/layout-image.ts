@@ -1,4 +1,4 @@
-import { FormatError, NotFoundError } from '../errors.ts';
+import { FormatError, IntegrityError, NotFoundError } from '../errors.ts';
 import type { Digest } from './digest.ts';
 import type { ByteRange, Descriptor, ImageSource, LocalBlob, RawManifest } from './image.ts';
 import { maximumJsonBytes } from './json.ts';
@@ -72,12 +72,10 @@ export class LayoutImage implements ImageSource {
     }
     // The whole file, not descriptor.size bytes of it: a file that is too long must not pass for a good one.
     const { start, end } = range ?? { start: 0, end: blob.length };
-    if (start < 0 || start > end || end > blob.length) {
-      throw new FormatError(
-        'SLUICE_MANIFEST_INVALID',
-        `Cannot read blob ${descriptor.digest}: ${start}–${end} is outside of its ${blob.length} bytes`,
-      );
+    if (!(start >= 0 && start <= end && end <= Math.max(blob.length, descriptor.size))) {
+      throw new RangeError(`Range ${start}–${end} is outside of ${descriptor.digest}, ${descriptor.size} bytes`);
     }
+    if (range !== undefined && blob.length !== descriptor.size) throw this.#wrongSize(descriptor, blob.length);
     if (start === end) return;
     yield* this.#files.read({ path: blob.path, offset: blob.offset + start, length: end - start }, signal);
   }
@@ -87,6 +85,14 @@ export class LayoutImage implements ImageSource {
   }
 
   async close(): Promise<void> {}
+
+  #wrongSize({ digest, size }: Descriptor, actual: number): IntegrityError {
+    return new IntegrityError(
+      'SLUICE_SIZE_MISMATCH',
+      `Cannot read blob ${digest} of "${this.reference}": ${actual} bytes, not ${size}`,
+      { facts: { digest, expected: size, actual } },
+    );
+  }
 
   async #entries(signal?: AbortSignal): Promise<readonly Descriptor[]> {
     const bytes = await this.#readFile(layoutIndexFile, signal);

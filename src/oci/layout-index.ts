@@ -2,7 +2,7 @@ import { FormatError, NotFoundError } from '../errors.ts';
 import { canonicalJson } from './canonical-json.ts';
 import { type Digest, digestHex } from './digest.ts';
 import type { Descriptor } from './image.ts';
-import { arrayAt, type Json, objectAt, parseJsonObject, stringMapAt } from './json.ts';
+import { arrayAt, type Json, objectAt, parseJsonObject, stringAt, stringMapAt } from './json.ts';
 import { parseDescriptor } from './manifest.ts';
 import { mediaType } from './media-types.ts';
 
@@ -25,11 +25,11 @@ export function layoutBlobPath(digest: Digest): string {
  * @throws {FormatError} SLUICE_MANIFEST_UNSUPPORTED for another version
  */
 export function checkLayoutFile(bytes: Uint8Array): void {
-  const { imageLayoutVersion } = parseJsonObject(bytes, layoutFile);
-  if (imageLayoutVersion !== '1.0.0') {
+  const version = stringAt(parseJsonObject(bytes, layoutFile).imageLayoutVersion, `${layoutFile} imageLayoutVersion`);
+  if (version !== '1.0.0') {
     throw new FormatError(
       'SLUICE_MANIFEST_UNSUPPORTED',
-      `Cannot read layout: version "${String(imageLayoutVersion).slice(0, 40)}" is not "1.0.0"`,
+      `Cannot read layout: version "${version.slice(0, 40)}" is not "1.0.0"`,
     );
   }
 }
