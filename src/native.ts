@@ -38,6 +38,14 @@ export interface Native {
   receiveDescriptors(socket: number, maximum: number): { fds: number[]; payload: Uint8Array };
   /** Opens one more queue of a FUSE connection: FUSE_DEV_IOC_CLONE, include/uapi/linux/fuse.h. */
   fuseClone(fuseFd: number): number;
+  /**
+   * Sends an answer with write(2), then blocks in read(2) for the next request. When write fails, nothing is read:
+   * `syscall` of the error says which of the two it was.
+   * @param answer - its first `length` bytes are sent, in one piece; 0 sends nothing
+   * @param request - not empty; filled from its beginning. Neither buffer is kept
+   * @returns length of the request in bytes
+   */
+  fuseExchange(fd: number, answer: Uint8Array, length: number, request: Uint8Array): number;
   epollCreate(): number;
   /** @param events - EPOLL* bits @param key - what {@link epollWait} reports for `fd`, a safe integer from 0 */
   epollAdd(epfd: number, fd: number, events: number, key: number): void;
