@@ -1,6 +1,9 @@
 import { Command, CommanderError } from 'commander';
 import { SluiceError, UsageError } from '../errors.ts';
+import { catCommand } from './cat.ts';
 import { convertCommand } from './convert.ts';
+import { inspectCommand } from './inspect.ts';
+import { lsCommand } from './ls.ts';
 import { mountCommand } from './mount.ts';
 import { reportError } from './output.ts';
 import { umountCommand } from './umount.ts';
@@ -27,7 +30,7 @@ export async function main(args: readonly string[]): Promise<number> {
     .version(version())
     .addHelpText('after', examples)
     .showHelpAfterError('(run with --help for the options)');
-  const commands = [convertCommand(), mountCommand(), umountCommand()];
+  const commands = [convertCommand(), mountCommand(), umountCommand(), inspectCommand(), lsCommand(), catCommand()];
   for (const command of commands) program.addCommand(command.exitOverride().copyInheritedSettings(program));
   program.exitOverride();
   try {

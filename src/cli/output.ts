@@ -36,10 +36,17 @@ export function bytesText(bytes: number): string {
 
 /** Rows of cells as aligned columns, the first to the left, the others to the right. */
 export function tableText(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
-  const line = (row: readonly string[]): string =>
-    row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join('  ');
-  return rows.map((row) => `${line(row).trimEnd()}\n`).join('');
+  return columnsText(rows, '<');
+}
+
+/** Rows of cells as aligned columns. @param alignment - `<` or `>` for each; what it does not name goes to the right */
+export function columnsText(rows: readonly (readonly string[])[], alignment: string): string {
+  const widths = (rows[0] ?? []).map((_, i) => rows.reduce((width, row) => Math.max(width, row[i]?.length ?? 0), 0));
+  const cellText = (cell: string, i: number): string =>
+    alignment[i] === '<' ? cell.padEnd(i + 1 === widths.length ? 0 : (widths[i] ?? 0)) : cell.padStart(widths[i] ?? 0);
+  const line = (row: readonly string[]): string => row.map(cellText).join('  ');
+  // A name may end in spaces; those of an empty last cell are ours.
+  return rows.map((row) => `${row.at(-1) === '' ? line(row).trimEnd() : line(row)}\n`).join('');
 }
 
 function causes(error: Error): string[] {
