@@ -35,13 +35,11 @@ export function parsePax(content: Buffer): PaxRecords {
 
 function parseRecord(text: ByteString, at: number): { keyword: string; value: ByteString; end: number } {
   const space = text.indexOf(' ', at);
-  // A length has at most seven digits here; looking no further keeps the search for a space linear.
-  const digits = space < 0 || space > at + 8 ? '' : text.slice(at, space);
-  const end = at + (/^\d+$/.test(digits) ? Number(digits) : 0);
   const equals = text.indexOf('=', space);
-  if (end <= space || end > text.length || text[end - 1] !== '\n' || equals < 0 || equals >= end - 1) {
-    throw invalidTar('a PAX record is malformed');
-  }
+  const digits = space < 0 ? '' : text.slice(at, space);
+  const end = /^\d+$/.test(digits) ? at + Number(digits) : Number.NaN;
+  const isSound = space < equals && equals < end - 1 && end <= text.length && text[end - 1] === '\n';
+  if (!isSound) throw invalidTar('a PAX record is malformed');
   const keyword = text.slice(space + 1, equals);
   const value = text.slice(equals + 1, end - 1) as ByteString;
   if ((textKeywords.has(keyword) ? value : keyword).includes('\0')) throw invalidTar('a PAX record holds a NUL');

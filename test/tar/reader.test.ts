@@ -283,6 +283,7 @@ describe('TarParser extended headers', () => {
     ['a length that is no number', extension('x', 'ab path=x\n')],
     ['a length that leads out of the header', extension('x', '99 path=x\n')],
     ['a length too short', extension('x', '3 path=x\n')],
+    ['no space after a record', extension('x', '8 a=bcd\nrest')],
     ['no equals sign', extension('x', '8 path \n')],
     ['no newline', extension('x', '9 path=xy')],
     ['a NUL in a path', pax([['path', 'a\0b']])],
