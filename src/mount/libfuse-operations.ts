@@ -27,7 +27,10 @@ export function libfuseOperations(image: ImageView, readMissing: ReadMissing): L
       reply<[string[], Stat[]]>(answer, () => {
         const items = [...erofs.readDirectory(find(path))];
         // Mode bits 12 to 15 are the type, in dirent's numbers.
-        return [items.map(({ name }) => text(name)), items.map(({ nid, type }) => ({ ino: nid, mode: type << 12 }))];
+        return [
+          items.map(({ name }) => text(name)),
+          items.map(({ nid, type }) => ({ ino: image.nodeid(nid), mode: type << 12 })),
+        ];
       }),
     readlink: (path, answer) =>
       reply<[string]>(answer, () => {
@@ -69,12 +72,12 @@ function findPath({ bootstrap: { erofs } }: ImageView, path: string): number {
 
 /** Times go through as unsigned milliseconds: before 1970 there are none. */
 function stat(image: ImageView, nid: number): Stat {
-  const { mode, nlink, uid, gid, rdev, size, blocks, mtime, mtimeNs } = image.attributes(
+  const { ino, mode, nlink, uid, gid, rdev, size, blocks, mtime, mtimeNs } = image.attributes(
     image.bootstrap.erofs.inode(nid),
   );
   const time = Math.max(0, mtime * 1000 + Math.floor(mtimeNs / 1e6));
   return {
-    ino: nid,
+    ino,
     mode,
     nlink,
     uid,

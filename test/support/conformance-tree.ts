@@ -86,7 +86,7 @@ export function conformanceTree(): TestEntry[] {
   return [
     { path: '', mode: directory | 0o755, mtime: 1_600_000_000 },
     file('file', 'hello\n', { uid: 1000, gid: 100_000, mtime: 1_700_000_000, mtimeNs: 123_456_789 }),
-    { path: 'hard', mode: regular, linkTo: 'file' },
+    { path: 'hard', mode: regular | 0o644, linkTo: 'file' },
     file('empty', ''),
     file('old', 'before 1970', { mtime: -86_400, mtimeNs: 500_000_000 }),
     file('far', 'after 2106', { mtime: 2 ** 33 }),
