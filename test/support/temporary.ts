@@ -2,15 +2,18 @@ import { mkdtempSync, realpathSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { expect } from 'vitest';
 import { unmountBelow } from './mounts.ts';
 
 /**
  * A fresh directory below os.tmpdir(), which must not be a tmpfs or overlay: the kernel refuses an EROFS image there.
  * The test run has its own TMPDIR (run-directory.ts), so what a crashed test leaves is found and removed at the end.
+ * Its name begins with the test file's, so that a leak tells whose it is.
  * @returns its absolute path without symbolic links; remove it with {@link removeTemporaryDirectory}
  */
 export function makeTemporaryDirectory(): string {
-  return mkdtempSync(path.join(realpathSync(os.tmpdir()), 't-'));
+  const test = path.basename(expect.getState().testPath ?? 'test', '.test.ts');
+  return mkdtempSync(path.join(realpathSync(os.tmpdir()), `${test}-`));
 }
 
 /** Unmounts everything below `directory`, then removes it; never waits for a FUSE server. */
