@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { RunDirectory } from './run-directory.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const run = new RunDirectory();
+let run: RunDirectory | undefined;
 
 /**
  * Once before the suite: builds `dist/`, because worker threads and the command run the built files while tests run the
@@ -14,12 +14,13 @@ export function setup(): void {
   const { status } = spawnSync(process.execPath, compiler, { cwd: root, stdio: 'inherit' });
   // Files are written in spite of type errors; while somebody works on one part, the tests of the others can run.
   if (status !== 0 && process.env.CI) throw new Error('Cannot build dist/: see the messages of the compiler above');
+  run = new RunDirectory();
   run.enter();
 }
 
 /** Once after the suite: a mount or a process that a test left behind is removed, and fails the run. */
 export async function teardown(): Promise<void> {
-  const leaks = await run.clean();
+  const leaks = (await run?.clean()) ?? [];
   if (leaks.length === 0) return;
   // vitest prints what a teardown throws, and exits with 0 all the same.
   process.exitCode = 1;
