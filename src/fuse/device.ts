@@ -1,38 +1,30 @@
-import { readSync, writeSync, writevSync } from 'node:fs';
+import { writeSync, writevSync } from 'node:fs';
 import { FuseError } from '../errors.ts';
+import type { Channel } from './channel.ts';
 import { acceptableErrno, outHeader } from './format.ts';
 
-/** What {@link receive} returns besides a length. */
+/** What {@link exchange} returns besides a length. */
 export const AGAIN = 0;
 export const GONE = -1;
 
-const codeOf = (error: unknown): unknown => (error instanceof Error && 'code' in error ? error.code : undefined);
-
 /**
- * Waits for a request.
+ * Sends an answer and waits for the next request.
  *
- * @returns its length in bytes; {@link AGAIN} when there is none after all, {@link GONE} when the mount is
- * @throws {FuseError} SLUICE_FUSE_PROTOCOL when `fd` is no mounted /dev/fuse
+ * @param length - of the answer in bytes; 0 when there is none to send
+ * @param report - gets SLUICE_FUSE_PROTOCOL when the kernel finds the answer wrong, for instance longer than what was
+ * asked for. That is EIO to one reader, and must not end the service of the others
+ * @returns length of the request in bytes; {@link AGAIN} when there is none after all, and the answer is dealt with;
+ * {@link GONE} when the mount is
+ * @throws {FuseError} SLUICE_FUSE_PROTOCOL when `channel` leads to no mounted /dev/fuse
  */
-export function receive(fd: number, buffer: Buffer): number {
+export function exchange(channel: Channel, length: number, report: (error: FuseError) => void): number {
   try {
-    return readSync(fd, buffer, 0, buffer.length, null);
+    return channel(length);
   } catch (error) {
-    switch (codeOf(error)) {
-      // A signal; another worker was quicker; the request was given up before it could be read.
-      case 'EINTR':
-      case 'EAGAIN':
-      case 'ENOENT':
-        return AGAIN;
-      // Unmounted or aborted; the second code is for connections that asked for it.
-      case 'ENODEV':
-      case 'ECONNABORTED':
-        return GONE;
-      default:
-        throw new FuseError('SLUICE_FUSE_PROTOCOL', 'Cannot read from /dev/fuse: not mounted or not readable', {
-          cause: error,
-        });
-    }
+    if (syscallOf(error) !== 'write') return unreceived(error);
+    const refused = refusalOf(error);
+    if (refused !== undefined) report(refused);
+    return AGAIN;
   }
 }
 
@@ -46,7 +38,9 @@ export function send(fd: number, answer: Buffer, length: number): boolean {
     writeSync(fd, answer, 0, length, null);
     return true;
   } catch (error) {
-    return refused(error);
+    const refused = refusalOf(error);
+    if (refused !== undefined) throw refused;
+    return false;
   }
 }
 
@@ -65,7 +59,9 @@ export function replyData(fd: number, unique: number, buffers: readonly Uint8Arr
     writevSync(fd, [header(unique, 0, length), ...buffers]);
     return true;
   } catch (error) {
-    return refused(error);
+    const refused = refusalOf(error);
+    if (refused !== undefined) throw refused;
+    return false;
   }
 }
 
@@ -87,11 +83,38 @@ function header(unique: number, error: number, bodyLength: number): Buffer {
   return bytes;
 }
 
-/** The three codes of an answer that came too late; `receive` notices the end of the mount by itself. */
-function refused(error: unknown): false {
+/** What a failed read(2) means. */
+function unreceived(error: unknown): typeof AGAIN | typeof GONE {
+  switch (codeOf(error)) {
+    // A signal; another worker was quicker; the request was given up before it could be read.
+    case 'EINTR':
+    case 'EAGAIN':
+    case 'ENOENT':
+      return AGAIN;
+    // Unmounted or aborted; the second code is for connections that asked for it.
+    case 'ENODEV':
+    case 'ECONNABORTED':
+      return GONE;
+    default:
+      throw new FuseError('SLUICE_FUSE_PROTOCOL', 'Cannot read from /dev/fuse: not mounted or not readable', {
+        cause: error,
+      });
+  }
+}
+
+/**
+ * What a failed write(2) means.
+ * @returns undefined for the three codes of an answer that came too late; the next read notices the end of the mount
+ */
+function refusalOf(error: unknown): FuseError | undefined {
   const code = codeOf(error);
-  if (code === 'ENOENT' || code === 'ENODEV' || code === 'ECONNABORTED') return false;
-  throw new FuseError('SLUICE_FUSE_PROTOCOL', 'Cannot answer a FUSE request: the kernel refuses the answer', {
+  if (code === 'ENOENT' || code === 'ENODEV' || code === 'ECONNABORTED') return undefined;
+  return new FuseError('SLUICE_FUSE_PROTOCOL', 'Cannot answer a FUSE request: the kernel refuses the answer', {
     cause: error,
   });
 }
+
+/** Errors of `node:fs` and of the addon alike. */
+const codeOf = (error: unknown): unknown => (error instanceof Error && 'code' in error ? error.code : undefined);
+const syscallOf = (error: unknown): unknown =>
+  error instanceof Error && 'syscall' in error ? error.syscall : undefined;

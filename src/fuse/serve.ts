@@ -1,4 +1,6 @@
-import { AGAIN, GONE, receive, send } from './device.ts';
+import type { FuseError } from '../errors.ts';
+import { openChannel } from './channel.ts';
+import { AGAIN, exchange, GONE, send } from './device.ts';
 import { Dispatcher } from './dispatcher.ts';
 import type { Operations } from './operations.ts';
 
@@ -22,23 +24,17 @@ export interface ServeOptions {
  */
 export function serve(fd: number, operations: Operations, options: ServeOptions = {}): void {
   const dispatcher = new Dispatcher(operations, options.validSeconds);
-  const { buffer } = dispatcher.request;
   const answer = dispatcher.reply.buffer;
+  const channel = openChannel(fd, answer, dispatcher.request.buffer);
+  const report = (error: FuseError): void => dispatcher.report(error);
+  let length = 0;
   for (;;) {
-    const received = receive(fd, buffer);
+    const received = exchange(channel, length, report);
     if (received === GONE) return;
-    if (received === AGAIN) continue;
-    const length = dispatcher.answer(received);
-    if (length > 0) sendOrReport(fd, answer, length, dispatcher);
-    if (dispatcher.refusal !== undefined) throw dispatcher.refusal;
-  }
-}
-
-/** One answer the kernel finds wrong is EIO to one reader. It must not end the service of the others. */
-function sendOrReport(fd: number, answer: Buffer, length: number, dispatcher: Dispatcher): void {
-  try {
+    length = received === AGAIN ? 0 : dispatcher.answer(received);
+    if (dispatcher.refusal === undefined) continue;
+    // Without waiting for a next request, which never comes.
     send(fd, answer, length);
-  } catch (error) {
-    dispatcher.report(error);
+    throw dispatcher.refusal;
   }
 }
