@@ -52,6 +52,7 @@ export const errorTable = {
   SLUICE_CHUNK_DIGEST_MISMATCH: integrity,
   SLUICE_MERKLE_MISMATCH: integrity,
   SLUICE_SOURCE_DIFFERS: integrity,
+  SLUICE_IMAGE_DAMAGED: integrity,
   // Registry: the network and the other side of it.
   SLUICE_REGISTRY_UNREACHABLE: registryRetry,
   SLUICE_REGISTRY_TIMEOUT: { errno: ETIMEDOUT, exit: exitStatus.registry, retryable: true },

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { SluiceError, UsageError } from '../errors.ts';
 import { catCommand } from './cat.ts';
+import { checkCommand } from './check.ts';
 import { convertCommand } from './convert.ts';
 import { inspectCommand } from './inspect.ts';
 import { lsCommand } from './ls.ts';
@@ -30,7 +31,15 @@ export async function main(args: readonly string[]): Promise<number> {
     .version(version())
     .addHelpText('after', examples)
     .showHelpAfterError('(run with --help for the options)');
-  const commands = [convertCommand(), mountCommand(), umountCommand(), inspectCommand(), lsCommand(), catCommand()];
+  const commands = [
+    convertCommand(),
+    mountCommand(),
+    umountCommand(),
+    checkCommand(),
+    inspectCommand(),
+    lsCommand(),
+    catCommand(),
+  ];
   for (const command of commands) program.addCommand(command.exitOverride().copyInheritedSettings(program));
   program.exitOverride();
   try {
