@@ -1,11 +1,12 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { constants, readFileSync } from 'node:fs';
-import { open, readdir, readFile, stat } from 'node:fs/promises';
+import { open, readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { constants as errnoConstants } from 'node:os';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { replyData, replyError } from '../../src/fuse/device.ts';
+import { opcode } from '../../src/fuse/format.ts';
 import { findMount } from '../../src/fuse/mount-info.ts';
 import type { FuseSession } from '../../src/fuse/session.ts';
 import { describeConformance } from '../support/conformance.ts';
@@ -172,6 +173,32 @@ else:
       await expect(reading).rejects.toMatchObject({ code: 'EIO' });
       await file.close();
     });
+  });
+
+  it('an answer the kernel refuses is EIO for one reader, is reported, and the worker goes on', async () => {
+    const entries = [...smallTree, { path: 'wrong', mode: 0o120777, target: 'x'.repeat(5000) }];
+    const mounted = await mountMemory(Session.open, { entries });
+    try {
+      for (let i = 0; i < 2; i++) {
+        await expect(readlink(`${mounted.directory}/wrong`)).rejects.toMatchObject({ code: 'EIO' });
+        expect(await mounted.nextFailure()).toEqual({ code: 'SLUICE_FUSE_PROTOCOL', opcode: opcode.readlink });
+      }
+      expect(await readFile(`${mounted.directory}/link`, 'latin1')).toBe('hello\n');
+    } finally {
+      await mounted.stop();
+    }
+  });
+
+  it('terminate() of workers that wait for a request ends them with the mount', async () => {
+    await withMount(
+      async (mounted) => {
+        expect(await readFile(`${mounted.directory}/file`, 'latin1')).toBe('hello\n');
+        mounted.terminate();
+        await mounted.session.unmount({ abort: true, lazy: true });
+        expect(await mounted.ended()).toEqual([1, 1]);
+      },
+      { workers: 2 },
+    );
   });
 
   it.skipIf(!has('dd')).each(['SIGINT', 'SIGKILL'] as const)(

@@ -1,5 +1,7 @@
 import { spawnSync } from 'node:child_process';
+import { subscribe } from 'node:diagnostics_channel';
 import { parentPort, workerData } from 'node:worker_threads';
+import { failureChannel } from '../../dist/fuse/dispatcher.js';
 import { serve } from '../../dist/fuse/serve.js';
 import { MemoryFileSystem } from './fuse-memory.js';
 
@@ -11,6 +13,9 @@ const operations = new MemoryFileSystem(entries, {
   onInterrupt: (unique) => parentPort.postMessage({ kind: 'interrupt', fd, unique }),
 });
 
+subscribe(failureChannel, ({ error, opcode }) => {
+  parentPort.postMessage({ kind: 'failure', code: error.code, opcode });
+});
 parentPort.postMessage({ kind: 'serving' });
 try {
   serve(fd, operations, validSeconds === undefined ? {} : { validSeconds });

@@ -19,15 +19,24 @@ export type MountedPendingRead = PendingRead & { readonly fd: number };
 type Message =
   | { readonly kind: 'serving' | 'ended' }
   | { readonly kind: 'interrupt'; readonly unique: number }
+  | ({ readonly kind: 'failure' } & MountedFailure)
   | ({ readonly kind: 'pending' } & MountedPendingRead);
+
+/** What a worker published on the failure channel. */
+export interface MountedFailure {
+  readonly code: string | undefined;
+  readonly opcode: number;
+}
 
 /** A memory file system, really mounted, served by worker threads. Pending reads are answered by this thread. */
 export class MemoryMount {
   readonly session: FuseSession;
   readonly #counters = new Int32Array(new SharedArrayBuffer(4 * counted.length));
+  readonly #workers: Worker[] = [];
   readonly #exits: Promise<number>[] = [];
   readonly #pending: MountedPendingRead[] = [];
   readonly #interrupts: number[] = [];
+  readonly #failures: MountedFailure[] = [];
   #wake: () => void = () => undefined;
 
   constructor(session: FuseSession) {
@@ -42,6 +51,7 @@ export class MemoryMount {
   async start(fd: number, entries: readonly TestEntry[]): Promise<void> {
     const workerData = { fd, mountPoint: this.directory, entries, counters: this.#counters };
     const worker = new Worker(new URL('./fuse-memory-worker.js', import.meta.url), { workerData });
+    this.#workers.push(worker);
     this.#exits.push(new Promise((resolve) => worker.once('exit', resolve)));
     await new Promise<void>((resolve, reject) => {
       worker.on('error', reject);
@@ -49,6 +59,7 @@ export class MemoryMount {
         if (message.kind === 'serving') resolve();
         if (message.kind === 'pending') this.#pending.push(message);
         if (message.kind === 'interrupt') this.#interrupts.push(message.unique);
+        if (message.kind === 'failure') this.#failures.push({ code: message.code, opcode: message.opcode });
         this.#wake();
       });
     });
@@ -67,6 +78,16 @@ export class MemoryMount {
   /** `unique` of the next interrupted read. */
   nextInterrupt(): Promise<number> {
     return this.#next(this.#interrupts);
+  }
+
+  /** The next failure a worker reported. */
+  nextFailure(): Promise<MountedFailure> {
+    return this.#next(this.#failures);
+  }
+
+  /** Asks each worker to stop, which it can only when its read(2) returns. */
+  terminate(): void {
+    for (const worker of this.#workers) void worker.terminate();
   }
 
   /** Resolves when each worker has returned from `serve`, which they do when the mount ends. */
