@@ -260,7 +260,9 @@ describe('readBlob() over redirects', () => {
   it('does not ask forever when every signed URL is refused', async () => {
     const { registry, source, blob } = await withBlob(1000, { redirectBlobs: true });
     registry.faults.add({ on: 'signed', times: 100, fault: { kind: 'status', status: 403 } });
-    await expect(collect(source.readBlob(blob.descriptor))).rejects.toMatchObject({ code: 'SLUICE_REGISTRY_DENIED' });
+    const error = await collect(source.readBlob(blob.descriptor)).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'SLUICE_REGISTRY_DENIED' });
+    expect(String(error) + JSON.stringify(error)).not.toContain('signature');
     expect(registry.requests.of('signed')).toHaveLength(1);
   });
 });
