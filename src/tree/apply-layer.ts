@@ -8,9 +8,11 @@ import {
   descend,
   emptyDirectory,
   invalidTree,
+  namesTo,
   type Place,
   pathOf,
   rootPlace,
+  type Trail,
 } from './layer-path.ts';
 
 /** Stops a layer of a few compressed kilobytes from filling memory with millions of inodes. */
@@ -25,14 +27,16 @@ const aufsPrefix = '.wh..wh.';
 /**
  * Applies one layer to the merged tree of the layers below it, the way containerd unpacks it:
  *
- * - parents that are symbolic links are followed, within the root; missing ones are made, 0755 and root's;
+ * - parents that are symbolic links of the same layer are followed, within the root; missing ones are made, 0755 and
+ *   root's; where a lower layer has a link or file a directory takes its place, with the attributes of the directory
+ *   the link led to: overlayfs lays a layer over the others by names, and never asks a lower link;
  * - a directory declared again takes the new attributes and keeps its children; anything else is replaced;
  * - a whiteout removes what stands there at that point of the layer, an opaque marker what lower layers put there,
  *   wherever in the layer it stands;
  * - a hard link may lead to a lower layer, and its header's attributes become those of the inode.
  *
- * Source: OCI image-spec 1.1, layer.md; containerd pkg/archive/tar.go, applyNaive. Beyond containerd, `./` sets the
- * root's attributes, and `trusted.*` xattrs and times before 1970 are kept.
+ * Source: OCI image-spec 1.1, layer.md; containerd pkg/archive/tar.go, applyNaive and mkparent. Beyond containerd, `./`
+ * sets the root's attributes, hard links reach lower layers, and `trusted.*` xattrs and times before 1970 are kept.
  * @param root - changed in place; after an error it is of no more use
  * @param entries - one layer's, in tar order; not changed. File extents and xattr values are shared with the tree
  * @throws {FormatError} SLUICE_TREE_INVALID for a layer no file system can be made of
@@ -43,7 +47,7 @@ export function applyLayer(root: DirectoryInode, entries: Iterable<LayerEntry>):
   application.finish();
 }
 
-class LayerApplication {
+class LayerApplication implements Trail {
   readonly #root: Place;
   /** Names this layer put into a directory, or under which it put something: what opaque markers spare. */
   readonly #own = new Map<DirectoryInode, Set<ByteString>>();
@@ -63,7 +67,7 @@ class LayerApplication {
       if (entry.kind === 'directory') Object.assign(this.#root.directory, attributesFromEntry(entry));
       return;
     }
-    const parent = descend(this.#root, names, this.#makeDirectory);
+    const parent = descend(this.#root, names, this);
     if (name === opaqueMarker) this.#hideLower(parent.directory);
     else if (name.startsWith(whiteoutPrefix)) whiteOut(parent, name);
     else this.#add(parent, checkName(name), entry);
@@ -74,12 +78,17 @@ class LayerApplication {
     for (const { parent, name } of this.#aufs) parent.directory.children.delete(name);
   }
 
-  readonly #makeDirectory = (parent: Place, name: ByteString): DirectoryInode => {
-    const directory = emptyDirectory();
+  isOwn(parent: Place, name: ByteString): boolean {
+    return this.#own.get(parent.directory)?.has(name) === true;
+  }
+
+  makeDirectory(parent: Place, name: ByteString, hidden: Inode | undefined): DirectoryInode {
+    const behind = hidden?.kind === 'symlink' ? descend(this.#root, namesTo(parent, name))?.directory : undefined;
+    const directory: DirectoryInode = { ...(behind ?? emptyDirectory()), children: new Map() };
     this.#put(parent, name, directory);
     if (name.startsWith(aufsPrefix)) this.#aufs.push({ parent, name });
     return directory;
-  };
+  }
 
   #add(parent: Place, name: ByteString, entry: LayerEntry): void {
     const { children } = parent.directory;

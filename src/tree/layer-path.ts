@@ -19,8 +19,16 @@ export interface Place {
   readonly depth: number;
 }
 
-/** Called with the place a missing directory belongs in; returns the directory, which is then part of the tree. */
-export type MakeDirectory = (parent: Place, name: ByteString) => DirectoryInode;
+/** What a layer does on the way to where it puts something. */
+export interface Trail {
+  /** Whether the layer itself put something under that name of the place, or below it. */
+  isOwn(parent: Place, name: ByteString): boolean;
+  /**
+   * Makes a directory, part of the tree on return, where there is none.
+   * @param hidden - of a lower layer, and no directory: gives way
+   */
+  makeDirectory(parent: Place, name: ByteString, hidden: Inode | undefined): DirectoryInode;
+}
 
 /** A layer that no file system can be made of. */
 export function invalidTree(why: string): FormatError {
@@ -61,40 +69,47 @@ export function rootPlace(root: DirectoryInode): Place {
 /**
  * Goes down from the root through `names`. Symbolic links on the way are followed, within the root: an absolute one
  * starts at the root again, and `..` stops there. Source: containerd continuity, fs.RootPath.
- * @param make - makes what is missing; without it, `undefined` is returned for a directory that does not exist
- * @throws {FormatError} SLUICE_TREE_INVALID when something on the way is neither directory nor link
+ *
+ * With a trail it goes as a layer does that overlayfs lays over the others: what is missing is made, and a link or file
+ * of a lower layer is not seen, a directory takes its place.
+ * @param trail - without one, `undefined` is returned where there is no directory
+ * @throws {FormatError} SLUICE_TREE_INVALID for too many links or directories, and, on a trail, for something of the
+ *   same layer that is neither directory nor link
  */
 export function descend(root: Place, names: readonly ByteString[]): Place | undefined;
-export function descend(root: Place, names: readonly ByteString[], make: MakeDirectory): Place;
-export function descend(root: Place, names: readonly ByteString[], make?: MakeDirectory): Place | undefined {
+export function descend(root: Place, names: readonly ByteString[], trail: Trail): Place;
+export function descend(root: Place, names: readonly ByteString[], trail?: Trail): Place | undefined {
   const ahead = names.toReversed();
   let links = 0;
   let place: Place | undefined = root;
   for (let name = ahead.pop(); name !== undefined && place !== undefined; name = ahead.pop()) {
     const inode: Inode | undefined = place.directory.children.get(name);
-    if (inode?.kind === 'symlink') {
+    if (inode?.kind === 'symlink' && trail?.isOwn(place, name) !== false) {
       links += 1;
       if (links > maxLinks) throw invalidTree(`${quoted(names)} leads through more than ${maxLinks} symbolic links`);
       if (inode.target.startsWith('/')) place = root;
       ahead.push(...linkNames(inode.target).reverse());
     } else {
-      place = step(place, name, inode, make);
+      place = step(place, name, inode, trail);
     }
   }
   return place;
 }
 
-function step(place: Place, name: ByteString, inode: Inode | undefined, make?: MakeDirectory): Place | undefined {
+function step(place: Place, name: ByteString, inode: Inode | undefined, trail?: Trail): Place | undefined {
   if (name === '..') return place.parent ?? place;
-  if (inode !== undefined) return enter(place, name, inode);
-  return make && enter(place, name, make(place, checkName(name)));
+  if (inode?.kind === 'directory') return enter(place, name, inode);
+  if (trail === undefined) return undefined;
+  if (inode !== undefined && trail.isOwn(place, name)) {
+    throw invalidTree(`${pathOf(place, name)} is a ${inode.kind}, not a directory`);
+  }
+  return enter(place, name, trail.makeDirectory(place, checkName(name), inode));
 }
 
-function enter(parent: Place, name: ByteString, inode: Inode): Place {
-  if (inode.kind !== 'directory') throw invalidTree(`${pathOf(parent, name)} is a ${inode.kind}, not a directory`);
+function enter(parent: Place, name: ByteString, directory: DirectoryInode): Place {
   const depth = parent.depth + 1;
   if (depth > maxDepth) throw invalidTree(`a path has more than ${maxDepth} directories`);
-  return { directory: inode, parent, name, depth };
+  return { directory, parent, name, depth };
 }
 
 /** Like {@link cleanPath}, except that a relative target may begin with `..`: those go up from where the link stands. */
@@ -118,11 +133,16 @@ export function checkName(name: ByteString): ByteString {
   return name;
 }
 
-/** The whole path of a name in a place, quoted for messages. */
-export function pathOf(place: Place, name: ByteString): string {
+/** The names from the root to a name in a place. */
+export function namesTo(place: Place, name: ByteString): ByteString[] {
   const names: ByteString[] = [name];
   for (let at: Place | undefined = place; at?.parent !== undefined; at = at.parent) names.push(at.name);
-  return quoted(names.toReversed());
+  return names.reverse();
+}
+
+/** The whole path of a name in a place, quoted for messages. */
+export function pathOf(place: Place, name: ByteString): string {
+  return quoted(namesTo(place, name));
 }
 
 /** For messages: hostile paths are long. */

@@ -37,13 +37,44 @@ describe('applyLayer() paths', () => {
     ['../../a/new', 'a/new'],
     ['b/../a/new', 'a/new'],
     ['nothing/../a/new', 'a/new'],
-    ['s/new', 'a/new'],
-    ['abs/new', 'b/new'],
-    ['up/new', 'b/new'],
     ['new/', 'new'],
   ])('puts "%s" at "%s"', (path, place) => {
     expect(change(file(path, 9))).toEqual({ gone: [], added: [`f ${place} 9`] });
   });
+
+  it.each([
+    ['s', 'a/'],
+    ['abs', '/b'],
+    ['up', '../../b'],
+  ])('goes through "%s", a link of the same layer', (path, target) => {
+    const root = merged([dir('a/'), dir('b/')], [link(path, target), file(`${path}/new`, 9)]);
+    expect(show(root).filter((line) => line.endsWith('new 9'))).toEqual([`f ${target.replace(/[./]/g, '')}/new 9`]);
+  });
+
+  it.each([
+    ['s', 'l s -> a', file('s/new', 9), ['d s', 'f s/new 9']],
+    ['abs', 'l abs -> /b', file('abs/new', 9), ['d abs', 'f abs/new 9']],
+    ['f', 'f f 3', file('f/new', 9), ['d f', 'f f/new 9']],
+    ['s', 'l s -> a', file('s/.wh.x'), ['d s']],
+    ['s', 'l s -> a', file('s/.wh..wh..opq'), ['d s']],
+  ])('puts a directory where "%s" is no directory of a lower layer', (_, gone, entry, added) => {
+    expect(change(entry)).toEqual({ gone: [gone], added });
+  });
+
+  it('gives the directory that hides a link the attributes of the one it led to', () => {
+    const attributes = { mode: 0o2700, uid: 7, gid: 8, mtime: 9, mtimeNs: 1, xattrs: xattrs({ 'user.a': 'b' }) };
+    const root = merged([dir('a/', attributes), link('s', 't'), link('t', 'a')], [file('s/new', 9)]);
+    expect(at(root, 's')).toMatchObject({ kind: 'directory', ...attributes, mode: 0o042700 });
+    expect(show(root)).toEqual(['d a', 'd s', 'f s/new 9', 'l t -> a']);
+  });
+
+  it.each(['nowhere', 'f', 'f/x'])(
+    'gives the directory that hides a link to "%s" what missing parents have',
+    (target) => {
+      const root = merged([file('f'), link('s', target)], [file('s/new', 9)]);
+      expect(at(root, 's')).toMatchObject({ kind: 'directory', mode: 0o040755, mtime: 0 });
+    },
+  );
 
   it.each(['.', './', '/', '..', 'a/..', ''])('ignores a file at "%s", which is the root', (path) => {
     expect(change(file(path))).toEqual({ gone: [], added: [] });
@@ -104,7 +135,7 @@ describe('applyLayer() whiteouts', () => {
     ['of a directory', [file('.wh.a')], ['d a', 'f a/x 1', 'f a/y 2'], []],
     ['that is a directory itself', [dir('.wh.f')], ['f f 3'], []],
     ['of a link, not of what it leads to', [file('.wh.s')], ['l s -> a'], []],
-    ['through a link', [file('s/.wh.x')], ['f a/x 1'], []],
+    ['through a link of the same layer', [link('t', 'a'), file('t/.wh.x')], ['f a/x 1'], ['l t -> a']],
     ['of nothing', [file('a/.wh.nothing')], [], []],
     ['in a directory that does not exist', [file('new/.wh.x')], [], ['d new']],
     ['before the same name', [file('.wh.a'), file('a/new', 9)], ['f a/x 1', 'f a/y 2'], ['f a/new 9']],
@@ -135,7 +166,6 @@ describe('applyLayer() opaque markers', () => {
     ['last', [file('a/new', 9), opaque]],
     ['twice', [opaque, file('a/new', 9), opaque]],
     ['between', [file('a/.wh.x'), opaque, dir('a/'), file('a/new', 9)]],
-    ['through a link', [file('s/.wh..wh..opq'), file('a/new', 9)]],
   ])('hides what lower layers put there, wherever it stands: %s', (_, entries) => {
     expect(change(...entries)).toEqual(hidden);
   });
@@ -278,7 +308,7 @@ describe('applyLayer() limits', () => {
   const chain = Array.from({ length: 41 }, (_, index) => link(`l${index}`, index === 40 ? 'a' : `l${index + 1}`));
 
   it.each([
-    ['a file among the parents', [file('f/x')]],
+    ['a file of the same layer among the parents', [file('f', 9), file('f/x')]],
     ['a link that leads to itself', [link('loop', 'loop'), file('loop/x')]],
     ['links that lead in a circle', [link('p', 'q/r'), link('q', 'p'), file('p/x')]],
     ['more than 40 links', [...chain, file('l0/x')]],

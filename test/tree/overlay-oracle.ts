@@ -29,7 +29,7 @@ export class OverlayOracle {
   }
 
   #apply(entry: LayerEntry): void {
-    const names = entry.path.split('/').filter((name) => name !== '');
+    const names = split(entry.path);
     const name = names.pop() as string;
     const parent = this.#resolve(names, true);
     const path = join(parent, name);
@@ -59,7 +59,7 @@ export class OverlayOracle {
       this.#nodes.set(path, { kind: entry.kind, target, size: entry.kind === 'file' ? entry.size : 0, mode });
       return;
     }
-    const names = entry.target.split('/').filter((name) => name !== '');
+    const names = split(entry.target);
     const name = names.pop() as string;
     const node = this.#nodes.get(join(this.#resolve(names, false), name));
     if (node === undefined || node.kind === 'directory') throw new Error(`link to ${entry.target}`);
@@ -67,32 +67,40 @@ export class OverlayOracle {
     this.#nodes.set(path, node);
   }
 
-  /** Expands links by rewriting the path and starting over. */
+  /** Expands links by rewriting the path and starting over; on the way to make something, those of this layer only. */
   #resolve(names: readonly string[], make: boolean, rewrites = 0): string {
     if (rewrites > 40) throw new Error('loop');
     let path = '';
     for (const [index, name] of names.entries()) {
       const next = join(path, name);
       const node = this.#nodes.get(next);
-      if (node?.kind === 'symlink') {
+      const gives = make && node?.kind !== 'directory' && !this.#mine.has(next);
+      if (node?.kind === 'symlink' && !gives) {
         const start = node.target.startsWith('/') ? '' : path;
         const rest = names.slice(index + 1).join('/');
         const rewritten = new URL(`x:///${start}/${node.target}/${rest}`).pathname;
-        return this.#resolve(
-          rewritten.split('/').filter((part) => part !== ''),
-          make,
-          rewrites + 1,
-        );
+        return this.#resolve(split(rewritten), make, rewrites + 1);
       }
-      if (node === undefined && make) {
-        this.#nodes.set(next, { kind: 'directory', target: '', size: 0, mode: 0o040755 });
-        this.#mine.add(next);
-      } else if (node !== undefined && node.kind !== 'directory') {
-        throw new Error(`${next} is no directory`);
-      }
+      if (gives) this.#makeDirectory(next, node);
+      else if (node !== undefined && node.kind !== 'directory') throw new Error(`${next} is no directory`);
       path = next;
     }
     return path;
+  }
+
+  #makeDirectory(path: string, hidden: Node | undefined): void {
+    const mode = hidden?.kind === 'symlink' ? this.#modeBehind(split(path)) : 0o040755;
+    this.#nodes.set(path, { kind: 'directory', target: '', size: 0, mode });
+    this.#mine.add(path);
+  }
+
+  #modeBehind(names: readonly string[]): number {
+    try {
+      return this.#nodes.get(this.#resolve(names, false))?.mode ?? 0o040755;
+    } catch (error) {
+      if ((error as Error).message === 'loop') throw error;
+      return 0o040755;
+    }
   }
 
   #below(path: string): string[] {
@@ -107,6 +115,7 @@ export class OverlayOracle {
   }
 }
 
+const split = (path: string): string[] => path.split('/').filter((name) => name !== '');
 const join = (parent: string, name: string): string => (parent === '' ? name : `${parent}/${name}`);
 /** A path sorts before what stands below it, and that before its later siblings. */
 const order = (path: string): string => path.replaceAll('/', '\0');
