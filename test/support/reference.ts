@@ -99,6 +99,16 @@ const asContainerdKeepsIt: Change = (entry) => ({
     .join(' '),
 });
 
+const summaries = new Map<string, Promise<TreeSummary>>();
+
+/** A reference does not change: it is walked once, however many trees are compared with it. */
+function summariseOnce(reference: string, options: SummaryOptions): Promise<TreeSummary> {
+  const key = `${options.content === true} ${reference}`;
+  const summary = summaries.get(key) ?? summarise(reference, options);
+  summaries.set(key, summary);
+  return summary;
+}
+
 /** All images are older than this. A directory that is younger has no entry of its own, or was changed after it. */
 const unpackedSince = BigInt(Date.UTC(2026, 0)) * 1_000_000n;
 
@@ -113,7 +123,7 @@ export async function differenceFromContainerd(
   directory: string,
   options: SummaryOptions = {},
 ): Promise<string[]> {
-  const [expected, actual] = [await summarise(reference, options), await summarise(directory, options)];
+  const [expected, actual] = [await summariseOnce(reference, options), await summarise(directory, options)];
   const isTimeless = (path: ByteString): boolean => {
     const entry = expected.get(path);
     return entry?.kind === 'd' && BigInt(entry.mtime) > unpackedSince;
