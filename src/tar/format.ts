@@ -63,6 +63,7 @@ export const typeflag = {
   gnuLongLink: 0x4b,
   gnuLongName: 0x4c,
   gnuSparse: 0x53,
+  gnuVolumeLabel: 0x56,
   paxGlobal: 0x67,
   pax: 0x78,
 } as const;

@@ -54,7 +54,8 @@ const noExtensions = (): Extensions => ({ pax: noRecords, gnuName: undefined, gn
  * Content passes through without a copy; what is held is at most one extended header.
  *
  * Follows Go's archive/tar where dialects and readers differ, since containerd unpacks layers with it. Global PAX
- * headers are checked and ignored, whatever follows two zero blocks is ignored, and the two blocks may be missing.
+ * headers are checked and ignored, whatever follows two zero blocks is ignored, and the two blocks may be missing. Beyond
+ * containerd, which refuses them, old GNU sparse and contiguous files are read and volume labels are skipped.
  * After an error the parser is of no more use.
  */
 export class TarParser {
@@ -163,8 +164,10 @@ export class TarParser {
         return this.#extension(header.size, maxPathBytes + 1, (content) => {
           this.#extensions.gnuLink = untilNul(content);
         });
+      case typeflag.gnuVolumeLabel:
+        return this.#skip(header.size);
       default:
-        this.#open(header);
+        return this.#open(header);
     }
   };
 
@@ -182,6 +185,13 @@ export class TarParser {
     };
     if (size === 0) done(Buffer.alloc(0));
     else this.#expect(size, done);
+  }
+
+  /** Drops an entry that stands for nothing in a file system. */
+  #skip(size: number): void {
+    this.#extensions = noExtensions();
+    this.#expect(blockSize, this.#header, size + paddingAfter(size));
+    this.#betweenEntries = true;
   }
 
   #open(header: Header): void {

@@ -176,8 +176,13 @@ describe('TarParser types', () => {
     expect(entry.size).toBe(0);
   });
 
-  it.each(['A', 'D', 'M', 'V', 'Z', '8', '\x01'])('fails on type %j, which containerd refuses too', (flag) => {
+  it.each(['A', 'D', 'M', 'Z', '8', '\x01'])('fails on type %j, which containerd refuses too', (flag) => {
     expect(codeOf(patched(emptyHeader, [156, flag]))).toBe('SLUICE_TAR_INVALID');
+  });
+
+  it("skips GNU tar's volume label, and the extensions in front of it", () => {
+    const label = patched(fileHeader, [0, 'name'], [156, 'V']);
+    expect(only(pax([['path', 'long label']]), label, content, emptyHeader).path).toBe('file');
   });
 
   it('reads device numbers', () => {
