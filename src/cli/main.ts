@@ -3,6 +3,7 @@ import { SluiceError, UsageError } from '../errors.ts';
 import { catCommand } from './cat.ts';
 import { checkCommand } from './check.ts';
 import { convertCommand } from './convert.ts';
+import { exportCommand } from './export.ts';
 import { inspectCommand } from './inspect.ts';
 import { lsCommand } from './ls.ts';
 import { mountCommand } from './mount.ts';
@@ -39,6 +40,7 @@ export async function main(args: readonly string[]): Promise<number> {
     inspectCommand(),
     lsCommand(),
     catCommand(),
+    exportCommand(),
   ];
   for (const command of commands) program.addCommand(command.exitOverride().copyInheritedSettings(program));
   program.exitOverride();
