@@ -16,8 +16,11 @@ const fileName = byteStringFromText('bootstrap.erofs');
  */
 const maximumBootstrapSize = 2 ** 31;
 
-/** Worth its time: this is what every start waits for, and it is made once. */
-const bootstrapLevel = 15;
+/**
+ * This is what every start waits for. Measured on a bootstrap of 1 MB: level 12 takes 26 ms for 153.7 kB, 15 takes 135 ms
+ * for 152.8, 19 takes 471 ms for 141.6; on one of 20 MB that would be ten seconds.
+ */
+const bootstrapLevel = 12;
 
 /** The bootstrap as the image's last layer holds it. ADR-0002. */
 export interface BootstrapLayer {
