@@ -51,7 +51,7 @@ async function print(imageText: string, paths: readonly string[], flags: ImageFl
     const content: ReadContent = ({ inode }) => readFile(bootstrap, open.chunks, inode.nid, inode.size, signal);
     try {
       if (flags.json === true) printResult(true, await summaries(files, content), () => '');
-      else for (const file of files) await writeOut(content(file));
+      else await writeOut(allContents(files, content));
     } finally {
       open.close();
     }
@@ -63,6 +63,11 @@ function checkFile(text: string, found: ResolvedPath): ResolvedPath {
   const { mode } = found.inode;
   if ((mode & S_IFMT) === S_IFREG) return found;
   throw new NotFoundError('SLUICE_PATH_NOT_FOUND', `Cannot read "${text}": it is a ${typeName(mode)}, not a file`);
+}
+
+/** As one stream: when the reader of the first file goes away, the next is not read. */
+async function* allContents(files: readonly ResolvedPath[], content: ReadContent): AsyncGenerator<Uint8Array> {
+  for (const file of files) yield* content(file);
 }
 
 async function summaries(

@@ -3,11 +3,13 @@ import { SluiceError, UsageError } from '../errors.ts';
 import { catCommand } from './cat.ts';
 import { checkCommand } from './check.ts';
 import { convertCommand } from './convert.ts';
+import { demoCommand } from './demo.ts';
 import { exportCommand } from './export.ts';
 import { inspectCommand } from './inspect.ts';
 import { lsCommand } from './ls.ts';
 import { mountCommand } from './mount.ts';
 import { reportError } from './output.ts';
+import { causeOfAbort, wasCancelled } from './signals.ts';
 import { umountCommand } from './umount.ts';
 import { version } from './version.ts';
 
@@ -41,16 +43,19 @@ export async function main(args: readonly string[]): Promise<number> {
     lsCommand(),
     catCommand(),
     exportCommand(),
+    demoCommand(),
   ];
   for (const command of commands) program.addCommand(command.exitOverride().copyInheritedSettings(program));
   program.exitOverride();
   try {
     await program.parseAsync([...args], { from: 'user' });
     return 0;
-  } catch (error) {
+  } catch (thrown) {
+    const error = causeOfAbort(thrown);
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : usageStatus;
-    reportError(error, args.includes('--json'));
-    return error instanceof SluiceError ? error.exit : 1;
+    const shown = wasCancelled() ? new UsageError('SLUICE_CANCELLED', 'Cancelled') : error;
+    reportError(shown, args.includes('--json'));
+    return shown instanceof SluiceError ? shown.exit : 1;
   }
 }
 
