@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { BlobMetadata } from '../blob/metadata.ts';
-import { parseBlobMetadata } from '../blob/reader.ts';
 import { writeBlobMetadata } from '../blob/writer.ts';
 import type { Extent } from '../erofs/inode.ts';
 import { annotation, blobMediaType } from '../image/annotations.ts';
@@ -76,6 +76,7 @@ export async function convertLayer(context: ConversionContext, input: LayerInput
   try {
     return await bringLayer(context, input);
   } catch (error) {
+    context.turns.fail(input.index, error);
     context.chain.fail(input.index, error);
     context.visible?.fail(error);
     throw error;
@@ -85,10 +86,11 @@ export async function convertLayer(context: ConversionContext, input: LayerInput
 async function bringLayer(context: ConversionContext, input: LayerInput): Promise<ConvertedLayer> {
   const reused = await context.reusable?.find(input.key, context.signal);
   if (reused !== undefined) {
+    const { layer, metadata, from } = reused;
     context.report({ layer: input.index, stage: 'reused', done: 0, total: 0 });
-    const metadata = parseBlobMetadata(reused.metadata, reused.size);
+    context.visible?.add(input.index, metadata.entries);
     await context.turns.take(input.index, async () => context.known.add(input.index, metadata));
-    return finishLayer(context, input, reused, { metadata, from: reused.from, repeatedBytes: 0 });
+    return finishLayer(context, input, layer, { metadata, from, repeatedBytes: 0 });
   }
   const spool = await context.store.temporaryPath('spool');
   try {
@@ -111,14 +113,20 @@ async function unpack(context: ConversionContext, input: LayerInput, spool: stri
   const step = stepReporter(context, input, 'fetch', descriptor.size);
   const blob = await localLayer(context.source, descriptor, context.downloads, step, context.signal);
   stepReporter(context, input, 'unpack', descriptor.size)(0);
-  return context.pool.run<UnpackedLayer>({
-    kind: 'unpack',
-    blob,
-    digest: descriptor.digest,
-    size: descriptor.size,
-    diffId: input.diffId,
-    spool,
-  });
+  try {
+    return await context.pool.run<UnpackedLayer>({
+      kind: 'unpack',
+      blob,
+      digest: descriptor.digest,
+      size: descriptor.size,
+      diffId: input.diffId,
+      spool,
+    });
+  } catch (error) {
+    // A download may have rotted since it was verified: if it stayed, every attempt would fail.
+    if (dirname(blob.path) === context.downloads) await rm(blob.path, { force: true });
+    throw error;
+  }
 }
 
 /** Plans the layer and makes its chunks and files known to those above, with lengths of frames still to come. */

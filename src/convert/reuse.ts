@@ -1,6 +1,7 @@
 import { BLOB_TRAILER_SIZE } from '../blob/format.ts';
+import type { BlobMetadata } from '../blob/metadata.ts';
 import { parseBlobMetadata, parseBlobTrailer } from '../blob/reader.ts';
-import { SluiceError } from '../errors.ts';
+import { FormatError, IntegrityError, SluiceError } from '../errors.ts';
 import { annotation, blobMediaType } from '../image/annotations.ts';
 import { resolveConfig, resolveManifest } from '../image/resolve.ts';
 import type { Descriptor, ImageSource, ImageTarget } from '../oci/image.ts';
@@ -8,6 +9,13 @@ import type { FinishedLayer, LayerStore } from './layer-store.ts';
 
 /** A first guess of a metadata frame's length: most fit, and one request is enough. */
 const tailGuess = 256 * 1024;
+
+/** A layer that need not be converted, and where it was found. */
+export interface ReusableLayer {
+  readonly layer: FinishedLayer;
+  readonly metadata: BlobMetadata;
+  readonly from: 'machine' | 'target';
+}
 
 /** A converted layer of an image that is in the target already. */
 interface TargetLayer {
@@ -32,24 +40,28 @@ export class ReusableLayers {
     this.#previous = previous;
   }
 
-  /** @returns the layer of this key, its blob being in the target or in the store; `undefined` to convert it */
-  async find(key: string, signal?: AbortSignal): Promise<(FinishedLayer & { from: 'machine' | 'target' }) | undefined> {
+  /**
+   * @returns the layer of this key, its blob being in the target or in the store; `undefined` to convert it, also when
+   *   what is kept of it is damaged
+   */
+  async find(key: string, signal?: AbortSignal): Promise<ReusableLayer | undefined> {
     const stored = await this.#store.find(key);
-    if (stored !== undefined && (await this.#isAvailable(key, stored, signal))) return { ...stored, from: 'machine' };
+    const kept = stored && (await checkedLayer(key, 'machine', async () => stored));
+    if (kept !== undefined && (await this.#isAvailable(key, kept.layer, signal))) return kept;
     this.#targetLayers ??= this.#listTarget(signal);
     const found = (await this.#targetLayers).get(key);
-    if (found === undefined || this.#previous === undefined) return undefined;
-    const frame = await readMetadataFrame(this.#previous, found.descriptor, signal);
-    if (parseBlobMetadata(frame, found.descriptor.size).layerKey !== key) return undefined;
-    const layer: FinishedLayer = {
-      blob: found.descriptor.digest,
-      size: found.descriptor.size,
-      deviceDigest: found.deviceDigest,
+    const previous = this.#previous;
+    if (found === undefined || previous === undefined) return undefined;
+    const { descriptor, deviceDigest } = found;
+    const inTarget = await checkedLayer(key, 'target', async () => ({
+      blob: descriptor.digest,
+      size: descriptor.size,
+      deviceDigest,
       repositories: [],
-      metadata: frame,
-    };
-    await this.#store.addRecord(key, layer);
-    return { ...layer, from: 'target' };
+      metadata: await readMetadataFrame(previous, descriptor, signal),
+    }));
+    if (inTarget !== undefined) await this.#store.addRecord(key, inTarget.layer);
+    return inTarget;
   }
 
   async #isAvailable(key: string, layer: FinishedLayer, signal?: AbortSignal): Promise<boolean> {
@@ -80,6 +92,22 @@ export class ReusableLayers {
       if (!(error instanceof SluiceError) || error.code === 'SLUICE_CANCELLED') throw error;
     }
     return layers;
+  }
+}
+
+/** The layer, if its metadata is sound and of this key. */
+async function checkedLayer(
+  key: string,
+  from: ReusableLayer['from'],
+  read: () => Promise<FinishedLayer>,
+): Promise<ReusableLayer | undefined> {
+  try {
+    const layer = await read();
+    const metadata = parseBlobMetadata(layer.metadata, layer.size);
+    return metadata.layerKey === key ? { layer, metadata, from } : undefined;
+  } catch (error) {
+    if (error instanceof FormatError || error instanceof IntegrityError) return undefined;
+    throw error;
   }
 }
 

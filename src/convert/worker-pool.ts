@@ -12,13 +12,13 @@ export type WorkerAnswer = { readonly result: unknown } | { readonly error: Pack
 
 /**
  * A fixed number of worker threads that each do one job at a time, first come first served.
- * Requests and results are structured clones; an error crosses with its code and facts .
+ * Requests and results are structured clones; an error crosses with its code and facts.
  */
 export class WorkerPool {
   readonly #file: URL;
   readonly #size: number;
-  readonly #workers: Worker[] = [];
-  readonly #idle: Worker[] = [];
+  readonly #workers = new Set<Worker>();
+  readonly #idle = new Set<Worker>();
   readonly #running = new Map<Worker, Job>();
   readonly #queue: Job[] = [];
 
@@ -38,13 +38,14 @@ export class WorkerPool {
   /** Stops the threads; what is still running rejects. */
   async close(): Promise<void> {
     for (const job of this.#queue.splice(0)) job.reject(new Error('Cannot run the job: the pool is closed'));
-    await Promise.all(this.#workers.map((worker) => worker.terminate()));
+    await Promise.all(Array.from(this.#workers, (worker) => worker.terminate()));
   }
 
   #dispatch(): void {
     while (this.#queue.length > 0) {
-      const worker = this.#idle.pop() ?? this.#start();
+      const [worker = this.#start()] = this.#idle;
       if (worker === undefined) return;
+      this.#idle.delete(worker);
       const job = this.#queue.shift();
       if (job === undefined) return;
       this.#running.set(worker, job);
@@ -53,19 +54,21 @@ export class WorkerPool {
   }
 
   #start(): Worker | undefined {
-    if (this.#workers.length >= this.#size) return undefined;
+    if (this.#workers.size >= this.#size) return undefined;
     const worker = new Worker(this.#file);
-    this.#workers.push(worker);
+    this.#workers.add(worker);
     worker.on('message', (answer: WorkerAnswer) => {
       const job = this.#running.get(worker);
       this.#running.delete(worker);
-      this.#idle.push(worker);
+      this.#idle.add(worker);
       if ('error' in answer) job?.reject(reviveError(answer.error));
       else job?.resolve(answer.result as never);
       this.#dispatch();
     });
+    // The event `exit` follows every `error`: only the first of them finds the worker listed.
     const fail = (reason: unknown): void => {
-      this.#workers.splice(this.#workers.indexOf(worker), 1);
+      if (!this.#workers.delete(worker)) return;
+      this.#idle.delete(worker);
       this.#running.get(worker)?.reject(reason);
       this.#running.delete(worker);
       this.#dispatch();
