@@ -8,6 +8,7 @@ import type { MountedImage } from '../mount/mounted-image.ts';
 import type { MountDriver } from '../mount/serve-image.ts';
 import type { Platform } from '../oci/image.ts';
 import { type PackedError, packError, reviveError } from '../packed-error.ts';
+import { defaultRetryPolicy } from '../registry/registry-options.ts';
 import {
   addCacheDirOption,
   addJsonOption,
@@ -25,6 +26,7 @@ import { note, printResult, reportError } from './output.ts';
 interface MountFlags extends RegistryFlags, CacheFlags {
   readonly foreground: boolean;
   readonly cacheSize?: number;
+  readonly readTimeout: number;
   readonly driver: MountDriver;
   readonly workers?: number;
   readonly platform?: Platform;
@@ -53,6 +55,7 @@ export function mountCommand(): Command {
       'bound of the whole cache, 512M or 10G (default: 10G, a quarter of a small disk)',
       parseBytes,
     )
+    .option('--read-timeout <seconds>', 'how long a read is tried again before it is an I/O error', parseCount, 30)
     .addOption(
       new Option('--driver <name>', 'who talks to the kernel; libfuse takes libfuse 2 and is slower')
         .choices(['fuse', 'libfuse'])
@@ -63,7 +66,7 @@ export function mountCommand(): Command {
     .addHelpText('after', examples);
   for (const add of [addPlatformOption, addRegistryOptions, addCacheDirOption, addJsonOption]) add(command);
   return command.action((image: string, directory: string, flags: MountFlags) =>
-    flags.foreground ? serve(image, directory, flags) : launch(image, flags),
+    flags.foreground || isLaunched() ? serve(image, directory, flags) : launch(image, flags),
   );
 }
 
@@ -71,11 +74,16 @@ export function mountCommand(): Command {
 const readyFd = 3;
 const readyVariable = 'SLUICE_READY_FD';
 
+/** Whether this is the serving process. */
+function isLaunched(): boolean {
+  return process.env[readyVariable] === String(readyFd);
+}
+
 /** Starts the serving process and waits until it says that the mount answers. */
 async function launch(image: string, flags: MountFlags): Promise<void> {
   mkdirSync(flags.cacheDir, { recursive: true, mode: 0o700 });
   const log = openSync(flags.log ?? path.join(flags.cacheDir, 'sluice.log'), 'a', 0o600);
-  const args = [...process.execArgv, ...smallHeap, ...process.argv.slice(1), '--foreground'];
+  const args = [...process.execArgv, ...smallHeap, ...process.argv.slice(1)];
   const child = spawn(process.execPath, args, {
     detached: true,
     stdio: ['ignore', 'ignore', log, 'pipe'],
@@ -108,7 +116,7 @@ async function readAnswer(pipe: Readable): Promise<Answer> {
 }
 
 async function serve(image: string, directory: string, flags: MountFlags): Promise<void> {
-  const launched = process.env[readyVariable] === String(readyFd);
+  const launched = isLaunched();
   delete process.env[readyVariable];
   const answer = (text: Answer): void => {
     writeSync(readyFd, JSON.stringify(text));
@@ -133,13 +141,18 @@ async function start(image: string, directory: string, flags: MountFlags): Promi
     import('../zstd/codec.ts'),
   ]);
   await loadZstd();
+  const readTimeoutMs = flags.readTimeout * 1000;
   const maximumBytes = flags.cacheSize ?? defaultCacheSize(flags.cacheDir);
   const cache = ChunkCache.open(flags.cacheDir, { maximumBytes });
   const served = await serveImage({
-    source: openSource(image, registryOptions(flags)),
+    source: openSource(image, {
+      ...registryOptions(flags),
+      retry: { ...defaultRetryPolicy, deadlineMs: readTimeoutMs },
+    }),
     mountPoint: directory,
     cache,
     platform: flags.platform,
+    readTimeoutMs,
     driver: flags.driver,
     workers: flags.workers,
     onFailure: note,

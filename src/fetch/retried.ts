@@ -16,7 +16,7 @@ export interface RetryClock {
 const realClock: RetryClock = { now: () => performance.now(), random: Math.random, wait: (ms) => sleep(ms) };
 
 /** From the first try to the start of the last. A reader of a mounted file waits so long before it gets EIO. */
-const DEADLINE_MS = 30_000;
+const DEFAULT_DEADLINE_MS = 30_000;
 
 const FIRST_DELAY_MS = 100;
 const MAXIMUM_DELAY_MS = 5_000;
@@ -37,14 +37,16 @@ const noPause: Pause = { delayMs: 0, over: Promise.resolve() };
  */
 export class RetriedChunks implements FetchStore {
   readonly #below: FetchStore;
+  readonly #deadlineMs: number;
   readonly #clock: RetryClock;
   /** Reads that failed together share their error, wait together, and so go out as one request again. */
   readonly #pauses = new WeakMap<SluiceError, Pause>();
   /** What a read between two tries goes on with. */
   readonly #asked = new Map<number, { priority: ReadPriority | undefined }>();
 
-  constructor(below: FetchStore, clock: RetryClock = realClock) {
+  constructor(below: FetchStore, deadlineMs: number = DEFAULT_DEADLINE_MS, clock: RetryClock = realClock) {
     this.#below = below;
+    this.#deadlineMs = deadlineMs;
     this.#clock = clock;
   }
 
@@ -73,7 +75,7 @@ export class RetriedChunks implements FetchStore {
     report: (retry: Omit<FetchRetried, 'device' | 'chunk'>) => void,
     signal: AbortSignal | undefined,
   ): Promise<Uint8Array> {
-    const deadline = this.#clock.now() + DEADLINE_MS;
+    const deadline = this.#clock.now() + this.#deadlineMs;
     for (let attempt = 1, mismatches = 0; ; attempt++) {
       try {
         return await action();

@@ -20,15 +20,22 @@ export interface OpenChunks {
 /**
  * Opens the content of `image`. Reads that run forward are read ahead.
  * @param cache - without one nothing is kept
+ * @param readTimeoutMs - how long a read is tried again when its source fails. Default: 30 s
  */
-export function openChunks(source: BlobSource, image: OpenImage, cache?: ChunkCache): OpenChunks {
+export function openChunks(
+  source: BlobSource,
+  image: OpenImage,
+  cache?: ChunkCache,
+  readTimeoutMs?: number,
+): OpenChunks {
   const { bootstrap, reference } = image;
   const blobDevices = bootstrap.devices.map(({ chunks }, i) => {
     const descriptor = image.blobs[i];
     if (descriptor === undefined) throw new RangeError(`Cannot open device ${i}: the manifest has no such blob`);
     return { descriptor, chunks };
   });
-  const fetched = fetchChunks(source, { reference, algorithm: bootstrap.digestAlgorithm, devices: blobDevices });
+  const blobs = { reference, algorithm: bootstrap.digestAlgorithm, devices: blobDevices };
+  const fetched = fetchChunks(source, blobs, readTimeoutMs);
   if (cache === undefined) return { chunks: fetched, devices: [], close: () => undefined };
   const devices = bootstrap.devices.map(({ blob, chunks }) =>
     cache.openDevice(digestHex(blob), chunks, bootstrap.digestAlgorithm),

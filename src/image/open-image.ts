@@ -7,6 +7,7 @@ import type { Descriptor, ImageSource, Platform, RawManifest } from '../oci/imag
 import type { Manifest } from '../oci/manifest.ts';
 import { annotation, formatVersion } from './annotations.ts';
 import { fetchBootstrap } from './bootstrap-layer.ts';
+import { KeptDocuments } from './kept-documents.ts';
 import { resolveConfig, resolveManifest } from './resolve.ts';
 
 /** A sluice image, its metadata verified down to the manifest's digest. Immutable; holds no file or connection. */
@@ -40,8 +41,9 @@ export interface OpenImageOptions {
  */
 export async function openImage(source: ImageSource, options: OpenImageOptions = {}): Promise<OpenImage> {
   const { files, signal } = options;
-  const raw = await resolveManifest(source, options.platform, isSluice, signal);
-  const { manifest, config } = await resolveConfig(source, raw, signal);
+  const documents = files === undefined ? source : new KeptDocuments(source, files);
+  const raw = await resolveManifest(documents, options.platform, isSluice, signal);
+  const { manifest, config } = await resolveConfig(documents, raw, signal);
   const { root, blobs, bootstrapLayer } = readAnnotations(source.reference, manifest);
   const bootstrap = await openBootstrap(source, root, bootstrapLayer, files, signal);
   checkDevices(bootstrap, blobs);

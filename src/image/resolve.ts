@@ -26,7 +26,7 @@ export interface ResolvedImage {
  * @throws {FormatError} SLUICE_MANIFEST_INVALID, SLUICE_MANIFEST_UNSUPPORTED
  */
 export async function resolveManifest(
-  source: ImageSource,
+  source: Pick<ImageSource, 'resolve' | 'readManifest'>,
   platform: Platform | undefined,
   prefer: (manifest: Manifest) => boolean,
   signal?: AbortSignal,

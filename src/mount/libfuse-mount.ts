@@ -1,6 +1,7 @@
-import { readdirSync, readlinkSync, realpathSync } from 'node:fs';
+import { existsSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FuseError } from '../errors.ts';
+import { findMount } from '../fuse/mount-info.ts';
 import { type UnmountOptions, unmount } from '../fuse/unmount.ts';
 import { collectRead } from './collect-read.ts';
 import { ImageView } from './image-view.ts';
@@ -49,8 +50,7 @@ export class LibfuseMount implements MountedImage {
     const session = new Session(mountPoint, operations, sessionOptions(options.source));
     try {
       const descriptor = await startSession(session, mountPoint);
-      const ended = untilClosed(descriptor).then(async () => {
-        reads.abort();
+      const ended = untilClosed(descriptor, connectionOf(mountPoint), reads).then(async () => {
         await session.release();
         view.close();
       });
@@ -153,9 +153,27 @@ function isFuse(descriptor: string): boolean {
   }
 }
 
-/** libfuse closes its descriptor when the mount has ended and all its threads have, also for a lazy unmount. */
-async function untilClosed(descriptor: string): Promise<void> {
-  while (isFuse(descriptor)) await sleep(endPollMs);
+/**
+ * The kernel's directory for the connection, which goes away with it.
+ * Source: Documentation/filesystems/fuse.rst, "Control filesystem".
+ * @returns undefined where that file system is not mounted
+ */
+function connectionOf(mountPoint: string): string | undefined {
+  const minor = findMount(mountPoint)?.device.split(':')[1];
+  const directory = `/sys/fs/fuse/connections/${minor}`;
+  return existsSync(directory) ? directory : undefined;
+}
+
+/**
+ * libfuse closes its descriptor when the mount has ended, also lazily, and all its threads have. Those that wait for a
+ * chunk are let go as soon as there is nobody left to answer.
+ */
+async function untilClosed(descriptor: string, connection: string | undefined, reads: AbortController): Promise<void> {
+  while (isFuse(descriptor)) {
+    if (connection !== undefined && !existsSync(connection)) reads.abort();
+    await sleep(endPollMs);
+  }
+  reads.abort();
 }
 
 function mountFailed(mountPoint: string, cause: unknown): FuseError {

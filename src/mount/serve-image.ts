@@ -19,6 +19,8 @@ export interface ServeImageOptions {
   /** Stays the caller's: other mounts may use it. */
   readonly cache: ChunkCache;
   readonly platform?: Platform | undefined;
+  /** As for openChunks(). */
+  readonly readTimeoutMs?: number | undefined;
   /** Default: `fuse`. Never another one than was asked for. */
   readonly driver?: MountDriver | undefined;
   /** Threads of driver `fuse`. */
@@ -37,7 +39,7 @@ export async function serveImage(options: ServeImageOptions): Promise<MountedIma
   const workers = options.driver === 'libfuse' ? undefined : new MountWorkers(options.workers);
   try {
     const image = await openImage(source, { files: cache.files, platform: options.platform, signal: options.signal });
-    const content = openChunks(source, image, cache);
+    const content = openChunks(source, image, cache, options.readTimeoutMs);
     const { bootstrap, reference } = image;
     const parts = { bootstrap, mountPoint, source: reference, ...content };
     const mount = workers === undefined ? await startLibfuse(parts) : await ImageMount.start(parts, workers);

@@ -307,7 +307,7 @@ describe('CoalescedChunks', () => {
 
 describe('RetriedChunks', () => {
   function retried(source: MemoryBlobSource, clock: TestClock): RetriedChunks {
-    return new RetriedChunks(new BatchedChunks(new BlobChunks(source, image()), image().devices), clock);
+    return new RetriedChunks(new BatchedChunks(new BlobChunks(source, image()), image().devices), undefined, clock);
   }
 
   it('tries again with delays that double, a batch as a batch', async () => {
