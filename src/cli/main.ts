@@ -9,7 +9,7 @@ import { inspectCommand } from './inspect.ts';
 import { lsCommand } from './ls.ts';
 import { mountCommand } from './mount.ts';
 import { reportError } from './output.ts';
-import { causeOfAbort, wasCancelled } from './signals.ts';
+import { causeOfAbort } from './signals.ts';
 import { umountCommand } from './umount.ts';
 import { version } from './version.ts';
 
@@ -53,9 +53,8 @@ export async function main(args: readonly string[]): Promise<number> {
   } catch (thrown) {
     const error = causeOfAbort(thrown);
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : usageStatus;
-    const shown = wasCancelled() ? new UsageError('SLUICE_CANCELLED', 'Cancelled') : error;
-    reportError(shown, args.includes('--json'));
-    return shown instanceof SluiceError ? shown.exit : 1;
+    reportError(error, args.includes('--json'));
+    return error instanceof SluiceError ? error.exit : 1;
   }
 }
 

@@ -44,7 +44,7 @@ export class RegistryStore {
   /** @param range - not empty, inside of the blob */
   readBlob(digest: Digest, range: ByteRange): AsyncIterable<Uint8Array> {
     const { start, end } = range;
-    return createReadStream(this.#blobFile(digest), { start, end: end - 1, highWaterMark: readBytes });
+    return createReadStream(this.blobFile(digest), { start, end: end - 1, highWaterMark: readBytes });
   }
 
   /** False when `from` has no such blob. */
@@ -90,8 +90,8 @@ export class RegistryStore {
       await rm(upload.file);
       return false;
     }
-    await mkdir(path.dirname(this.#blobFile(digest)), { recursive: true });
-    await rename(upload.file, this.#blobFile(digest));
+    await mkdir(path.dirname(this.blobFile(digest)), { recursive: true });
+    await rename(upload.file, this.blobFile(digest));
     this.#repository(upload.repository).blobs.set(digest, upload.size);
     return true;
   }
@@ -133,7 +133,8 @@ export class RegistryStore {
     return created;
   }
 
-  #blobFile(digest: Digest): string {
+  /** Where a blob lies, whether it is there or not. */
+  blobFile(digest: Digest): string {
     return path.join(this.#root, 'blobs', digestHex(digest));
   }
 }
