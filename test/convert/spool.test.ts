@@ -1,6 +1,9 @@
+import path from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { layOutRuns, pageCeil } from '../../src/convert/spool.ts';
+import { layOutRuns, pageCeil, SpoolReader, SpoolWriter } from '../../src/convert/spool.ts';
+import { content } from '../support/content.ts';
+import { withTemporaryDirectory } from '../support/temporary.ts';
 
 describe('layOutRuns()', () => {
   it.each([
@@ -53,4 +56,39 @@ describe('layOutRuns()', () => {
       }),
     );
   });
+});
+
+describe('SpoolWriter and SpoolReader', () => {
+  it('give back what was written, in pieces of any size, with zeros between', () =>
+    withTemporaryDirectory((directory) => {
+      const pieces = fc.array(
+        fc.tuple(fc.oneof(fc.nat(5000), fc.integer({ min: 1_000_000, max: 1_100_000 })), fc.nat(9000)),
+        {
+          maxLength: 6,
+        },
+      );
+      fc.assert(
+        fc.property(pieces, (written) => {
+          const file = path.join(directory, 'spool');
+          const writer = new SpoolWriter(file);
+          const expected: Uint8Array[] = [];
+          for (const [length, padding] of written) {
+            const bytes = content(length, length);
+            writer.write(bytes);
+            writer.pad(padding);
+            expected.push(bytes, Buffer.alloc(padding));
+          }
+          const whole = Buffer.concat(expected);
+          expect(writer.position).toBe(whole.length);
+          writer.close();
+          const reader = new SpoolReader(file);
+          const read = new Uint8Array(whole.length);
+          reader.read(0, read);
+          expect(whole.equals(read)).toBe(true);
+          if (whole.length > 0) expect(() => reader.read(1, read)).toThrow(RangeError);
+          reader.close();
+        }),
+        { numRuns: 30 },
+      );
+    }));
 });
