@@ -10,7 +10,7 @@ import { loadNative, type Native } from '../native.ts';
 export type Channel = (length: number) => number;
 
 /**
- * Both system calls in one call of the addon when there is one, for that is 0.4 µs a request faster: ADR-0005.
+ * Both system calls in one call of the addon when there is one, for that saves half a microsecond a request (ADR-0005).
  *
  * @param fd - stays open, and has to as long as the channel is used
  * @param answer - where the answers are encoded; kept, as `request` is

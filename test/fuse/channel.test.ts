@@ -7,8 +7,12 @@ import { runInNewContext } from 'node:vm';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Channel, openChannel } from '../../src/fuse/channel.ts';
 import { AGAIN, exchange, GONE } from '../../src/fuse/device.ts';
-import { loadNative, type Native } from '../../src/native.ts';
+import { loadNative, type Native, nativeMissingReason } from '../../src/native.ts';
 import { makeTemporaryDirectory, removeTemporaryDirectory } from '../support/temporary.ts';
+import { reportMissing } from '../support/tools.ts';
+
+const loaded = loadNative();
+if (loaded === undefined) reportMissing(`the native addon: ${nativeMissingReason()}`);
 
 const digits = '01234567';
 const directory = makeTemporaryDirectory();
@@ -43,73 +47,76 @@ afterEach(() => {
 });
 afterAll(() => removeTemporaryDirectory(directory));
 
-describe.each(['native', 'portable'])('Channel with SLUICE_ENGINE=%s', (engine) => {
-  let open: typeof openChannel;
-  let request: Buffer;
-  const channelTo = (fd: number): Channel => {
-    request = Buffer.alloc(16, '.');
-    return open(fd, Buffer.from('abcdef'), request);
-  };
+describe.each(loaded === undefined ? ['portable'] : ['native', 'portable'])(
+  'Channel with SLUICE_ENGINE=%s',
+  (engine) => {
+    let open: typeof openChannel;
+    let request: Buffer;
+    const channelTo = (fd: number): Channel => {
+      request = Buffer.alloc(16, '.');
+      return open(fd, Buffer.from('abcdef'), request);
+    };
 
-  beforeAll(async () => {
-    vi.stubEnv('SLUICE_ENGINE', engine);
-    vi.resetModules();
-    open = (await import('../../src/fuse/channel.ts')).openChannel;
-  });
-  afterAll(() => vi.unstubAllEnvs());
-
-  it('sends the answer, then reads the request to the beginning of its buffer', () => {
-    const channel = channelTo(openFile('r+'));
-    expect(channel(3)).toBe(5);
-    expect(content()).toBe('abc34567');
-    expect(request.toString('latin1')).toBe('34567...........');
-    expect(channel(6)).toBe(0);
-    expect(content()).toBe('abc34567abcdef');
-  });
-
-  it('sends nothing when the length is 0', () => {
-    expect(channelTo(openFile('r+'))(0)).toBe(8);
-    expect(content()).toBe(digits);
-  });
-
-  it('says that write failed, and has read nothing then', () => {
-    const channel = channelTo(openFile('r'));
-    // The sign of `errno` shows which engine this is.
-    const errno = engine === 'native' ? 9 : -9;
-    expect(thrown(() => channel(1))).toMatchObject({ code: 'EBADF', syscall: 'write', errno });
-    expect(request.toString('latin1')).toBe('.'.repeat(16));
-    expect(channel(0)).toBe(8);
-  });
-
-  it('says that read failed, and has sent the answer then', () => {
-    const channel = channelTo(openFile('a'));
-    expect(thrown(() => channel(2))).toMatchObject({ code: 'EBADF', syscall: 'read' });
-    expect(content()).toBe('01234567ab');
-  });
-
-  it('exchange() reports a refused answer, and gives up on a descriptor it cannot read', () => {
-    const report = vi.fn();
-    expect(exchange(channelTo(openFile('r')), 1, report)).toBe(AGAIN);
-    expect(report.mock.calls).toEqual([
-      [expect.objectContaining({ code: 'SLUICE_FUSE_PROTOCOL', message: expect.stringContaining('kernel refuses') })],
-    ]);
-    const unreadable = channelTo(openFile('a'));
-    expect(thrown(() => exchange(unreadable, 1, report))).toMatchObject({
-      code: 'SLUICE_FUSE_PROTOCOL',
-      message: expect.stringContaining('Cannot read'),
+    beforeAll(async () => {
+      vi.stubEnv('SLUICE_ENGINE', engine);
+      vi.resetModules();
+      open = (await import('../../src/fuse/channel.ts')).openChannel;
     });
-    expect(report).toHaveBeenCalledOnce();
-  });
+    afterAll(() => vi.unstubAllEnvs());
 
-  it('exchange() gives AGAIN when another worker was quicker', () => {
-    const fifo = path.join(directory, `fifo-${engine}`);
-    execFileSync('mkfifo', [fifo]);
-    fds.push(openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK));
-    const channel = channelTo(fds[0] ?? -1);
-    expect(exchange(channel, 0, unexpected)).toBe(AGAIN);
-    expect(exchange(channel, 4, unexpected)).toBe(4);
-  });
-});
+    it('sends the answer, then reads the request to the beginning of its buffer', () => {
+      const channel = channelTo(openFile('r+'));
+      expect(channel(3)).toBe(5);
+      expect(content()).toBe('abc34567');
+      expect(request.toString('latin1')).toBe('34567...........');
+      expect(channel(6)).toBe(0);
+      expect(content()).toBe('abc34567abcdef');
+    });
+
+    it('sends nothing when the length is 0', () => {
+      expect(channelTo(openFile('r+'))(0)).toBe(8);
+      expect(content()).toBe(digits);
+    });
+
+    it('says that write failed, and has read nothing then', () => {
+      const channel = channelTo(openFile('r'));
+      // The sign of `errno` shows which engine this is.
+      const errno = engine === 'native' ? 9 : -9;
+      expect(thrown(() => channel(1))).toMatchObject({ code: 'EBADF', syscall: 'write', errno });
+      expect(request.toString('latin1')).toBe('.'.repeat(16));
+      expect(channel(0)).toBe(8);
+    });
+
+    it('says that read failed, and has sent the answer then', () => {
+      const channel = channelTo(openFile('a'));
+      expect(thrown(() => channel(2))).toMatchObject({ code: 'EBADF', syscall: 'read' });
+      expect(content()).toBe('01234567ab');
+    });
+
+    it('exchange() reports a refused answer, and gives up on a descriptor it cannot read', () => {
+      const report = vi.fn();
+      expect(exchange(channelTo(openFile('r')), 1, report)).toBe(AGAIN);
+      expect(report.mock.calls).toEqual([
+        [expect.objectContaining({ code: 'SLUICE_FUSE_PROTOCOL', message: expect.stringContaining('kernel refuses') })],
+      ]);
+      const unreadable = channelTo(openFile('a'));
+      expect(thrown(() => exchange(unreadable, 1, report))).toMatchObject({
+        code: 'SLUICE_FUSE_PROTOCOL',
+        message: expect.stringContaining('Cannot read'),
+      });
+      expect(report).toHaveBeenCalledOnce();
+    });
+
+    it('exchange() gives AGAIN when another worker was quicker', () => {
+      const fifo = path.join(directory, `fifo-${engine}`);
+      execFileSync('mkfifo', [fifo]);
+      fds.push(openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK));
+      const channel = channelTo(fds[0] ?? -1);
+      expect(exchange(channel, 0, unexpected)).toBe(AGAIN);
+      expect(exchange(channel, 4, unexpected)).toBe(4);
+    });
+  },
+);
 
 describe('exchange()', () => {
   const failing = (syscall: string, code: string) => (): never => {
@@ -144,13 +151,8 @@ describe('exchange()', () => {
   });
 });
 
-describe('Native.fuseExchange()', () => {
-  let native: Native;
-  beforeAll(() => {
-    const loaded = loadNative();
-    if (loaded === undefined) throw new Error('The addon was not built');
-    native = loaded;
-  });
+describe.skipIf(loaded === undefined)('Native.fuseExchange()', () => {
+  const native = loaded as Native;
 
   const bytes = (): Uint8Array => new Uint8Array(8);
   const detached = (): Uint8Array => {
