@@ -126,7 +126,7 @@ export class BatchedChunks implements FetchStore {
       last = peer;
     }
     for (const peer of peers.slice(0, at).reverse()) {
-      if (!this.#fits(peer, first, first) || this.#span(peer, last) > MAXIMUM_BATCH) break;
+      if (!this.#fits(peer, peer, first) || this.#span(peer, last) > MAXIMUM_BATCH) break;
       first = peer;
     }
     for (const waiter of sorted) {

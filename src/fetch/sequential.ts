@@ -1,7 +1,14 @@
 import type { ChunkStore } from '../bootstrap/chunk-store.ts';
 import type { ChunkMap } from '../chunk/chunk-map.ts';
 
-/** Read ahead when a run is first seen, and at most. Uncompressed bytes. It doubles in between, as the kernel's does. */
+/**
+ * How far a run goes before anything is read ahead of it, in uncompressed bytes. The kernel reads up to 1 MiB ahead, and
+ * as much around a page fault in a mapped file: programs that are started look like short runs. Measured with python's
+ * start: 27.6 % of the image fetched with none of this, 20.1 % with 2 MiB, 19.4 % with 3 MiB or no reading ahead at all.
+ */
+const MINIMUM_RUN = 3 * 1024 * 1024;
+
+/** Read ahead at first, and at most. Uncompressed bytes. It doubles when it is used up, as the kernel's does. */
 const FIRST_WINDOW = 256 * 1024;
 const MAXIMUM_WINDOW = 4 * 1024 * 1024;
 
@@ -12,11 +19,13 @@ const RUNS_PER_DEVICE = 8;
 const MAXIMUM_OUTSTANDING = 32 * 1024 * 1024;
 
 interface Run {
+  /** The chunk it began with. */
+  readonly first: number;
   /** The chunk last read. */
   position: number;
   /** The first chunk not asked for. */
   frontier: number;
-  /** Bytes. */
+  /** Bytes; 0 before anything is read ahead. */
   window: number;
 }
 
@@ -62,15 +71,12 @@ export class SequentialChunks implements ChunkStore {
     const runs = this.#runs.get(device) ?? [];
     this.#runs.set(device, runs);
     const index = runs.findIndex(({ position, frontier }) => chunk >= position && chunk <= frontier);
-    const run = runs[index] ?? { position: chunk, frontier: chunk + 1, window: 0 };
+    const run = runs[index] ?? { first: chunk, position: chunk, frontier: chunk + 1, window: 0 };
     if (index >= 0) runs.splice(index, 1);
     runs.unshift(run);
     runs.length = Math.min(runs.length, RUNS_PER_DEVICE);
-    if (chunk > run.position) {
-      run.position = chunk;
-      run.frontier = Math.max(run.frontier, chunk + 1);
-      run.window = Math.min(MAXIMUM_WINDOW, Math.max(FIRST_WINDOW, 2 * run.window));
-    }
+    run.position = Math.max(run.position, chunk);
+    run.frontier = Math.max(run.frontier, chunk + 1);
     return run;
   }
 
@@ -79,7 +85,8 @@ export class SequentialChunks implements ChunkStore {
     if (run.position + 1 >= chunks.count) return;
     const start = chunks.uncompressedOffset(run.position + 1);
     const asked = run.frontier < chunks.count ? chunks.uncompressedOffset(run.frontier) : chunks.deviceSize;
-    if (asked - start > run.window / 2) return;
+    if (start - chunks.uncompressedOffset(run.first) < MINIMUM_RUN || asked - start > run.window / 2) return;
+    run.window = Math.min(MAXIMUM_WINDOW, Math.max(FIRST_WINDOW, 2 * run.window));
     for (; run.frontier < chunks.count && this.#outstanding < MAXIMUM_OUTSTANDING; run.frontier++) {
       const end = chunks.uncompressedOffset(run.frontier) + chunks.uncompressedLength(run.frontier);
       if (end - start > run.window) return;
