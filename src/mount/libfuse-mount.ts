@@ -1,8 +1,9 @@
-import { existsSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
+import { closeSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FuseError } from '../errors.ts';
-import { findMount } from '../fuse/mount-info.ts';
 import { type UnmountOptions, unmount } from '../fuse/unmount.ts';
+import { loadNative } from '../native.ts';
 import { collectRead } from './collect-read.ts';
 import { ImageView } from './image-view.ts';
 import { libfuseOperations, type ReadMissing } from './libfuse-operations.ts';
@@ -50,7 +51,7 @@ export class LibfuseMount implements MountedImage {
     const session = new Session(mountPoint, operations, sessionOptions(options.source));
     try {
       const descriptor = await startSession(session, mountPoint);
-      const ended = untilClosed(descriptor, connectionOf(mountPoint), reads).then(async () => {
+      const ended = untilClosed(descriptor, reads).then(async () => {
         await session.release();
         view.close();
       });
@@ -154,25 +155,19 @@ function isFuse(descriptor: string): boolean {
 }
 
 /**
- * The kernel's directory for the connection, which goes away with it.
- * Source: Documentation/filesystems/fuse.rst, "Control filesystem".
- * @returns undefined where that file system is not mounted
- */
-function connectionOf(mountPoint: string): string | undefined {
-  const minor = findMount(mountPoint)?.device.split(':')[1];
-  const directory = `/sys/fs/fuse/connections/${minor}`;
-  return existsSync(directory) ? directory : undefined;
-}
-
-/**
  * libfuse closes its descriptor when the mount has ended, also lazily, and all its threads have. Those that wait for a
- * chunk are let go as soon as there is nobody left to answer.
+ * chunk are let go as soon as there is nobody left to answer; without the addon that cannot be seen, and they wait on.
  */
-async function untilClosed(descriptor: string, connection: string | undefined, reads: AbortController): Promise<void> {
+async function untilClosed(descriptor: string, reads: AbortController): Promise<void> {
+  const native = loadNative();
+  const epoll = native?.epollCreate() ?? -1;
+  // No events are asked for, so only the error is told: of /dev/fuse, that its connection is gone.
+  native?.epollAdd(epoll, Number(path.basename(descriptor)), 0, 0);
   while (isFuse(descriptor)) {
-    if (connection !== undefined && !existsSync(connection)) reads.abort();
+    if (native !== undefined && native.epollWait(epoll, 0, 1).length > 0) reads.abort();
     await sleep(endPollMs);
   }
+  if (native !== undefined) closeSync(epoll);
   reads.abort();
 }
 

@@ -1,10 +1,9 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { eventually } from './process.ts';
-import { Sluice, type SluiceOptions, sluice } from './sluice.ts';
+import { type SluiceOptions, sluice } from './sluice.ts';
 
-/** Whether a process lives. */
-export function isAlive(pid: number): boolean {
+function isAlive(pid: number): boolean {
   try {
     return process.kill(pid, 0);
   } catch {
@@ -49,12 +48,13 @@ export class SluiceMount {
     await this.ended();
   }
 
-  async ended(): Promise<void> {
-    await eventually('the serving process to end', () => (isAlive(this.pid) ? undefined : true));
+  /** Whether the serving process lives. */
+  isAlive(): boolean {
+    return isAlive(this.pid);
   }
-}
 
-/** `sluice mount --foreground`, and what it says. */
-export function serveInForeground(args: readonly string[], directory: string, options: SluiceOptions = {}): Sluice {
-  return new Sluice(['mount', '--foreground', ...args, directory], options);
+  /** Waits for the end of the serving process. */
+  async ended(): Promise<void> {
+    await eventually('the serving process to end', () => (this.isAlive() ? undefined : true));
+  }
 }
