@@ -5,6 +5,9 @@ import type { SampleStart } from './sample-image.ts';
 
 const run = promisify(execFile);
 
+/** A file system that nobody serves any more would be waited for without an end. */
+const limits = { timeout: 60_000, killSignal: 'SIGKILL' } as const;
+
 /**
  * Starts the sample's program on a root file system: in it, as root; else by its path, with the libraries that stand
  * there.
@@ -18,9 +21,9 @@ export async function firstResult(root: string, start: SampleStart, signal: Abor
   const below = (file: string): string => path.join(root, file);
   if (process.geteuid?.() === 0) {
     const args = [root, start.program, start.script];
-    return (await run('chroot', args, { env: { PATH: tools }, signal })).stdout.trim();
+    return (await run('chroot', args, { ...limits, env: { PATH: tools }, signal })).stdout.trim();
   }
   const libraries = [...new Set(start.libraries.map((file) => path.dirname(below(file))))].join(':');
   const args = [`LD_LIBRARY_PATH=${libraries}`, below(start.program), below(start.script)];
-  return (await run('env', args, { env: { PATH: tools }, signal })).stdout.trim();
+  return (await run('env', args, { ...limits, env: { PATH: tools }, signal })).stdout.trim();
 }

@@ -72,6 +72,8 @@ async function mount(
     onFailure: () => undefined,
     signal,
   });
+  // Awaited by close(): until then it must not count as unhandled.
+  served.ended.catch(() => undefined);
   return {
     root,
     notMounted: undefined,

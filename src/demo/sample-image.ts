@@ -29,8 +29,8 @@ export interface SampleStart {
 }
 
 const mebibyte = 2 ** 20;
-/** Each folder is taken up to here, so that the image has about 200 MiB on any machine. */
-const budget = { toolchain: 40 * mebibyte, system: 40 * mebibyte, beside: 24 * mebibyte };
+/** Each folder is taken up to here, so that the image has at most some 200 MiB. */
+const budget = { toolchain: 24 * mebibyte, system: 32 * mebibyte, beside: 12 * mebibyte };
 
 const toolchain = '/usr/lib/gcc';
 const system = ['/usr/include', '/usr/share'];
