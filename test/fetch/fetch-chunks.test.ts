@@ -17,7 +17,7 @@ let other: SampleBlob;
 
 beforeAll(async () => {
   await loadZstd();
-  blob = sampleBlob(330);
+  blob = sampleBlob(600);
   other = sampleBlob(10);
 });
 
@@ -204,7 +204,7 @@ describe('BatchedChunks', () => {
 
   it('refuses chunks and devices that do not exist', async () => {
     const store = batched(new MemoryBlobSource([blob, other]));
-    await expect(store.read(0, 330)).rejects.toThrow(RangeError);
+    await expect(store.read(0, 600)).rejects.toThrow(RangeError);
     await expect(store.read(2, 0)).rejects.toThrow(RangeError);
   });
 
@@ -366,8 +366,8 @@ describe('RetriedChunks', () => {
   });
 });
 
-/** Chunks of 3 MiB: what has to be read before anything is read ahead. */
-const minimumRun = (3 * 1024 * 1024) / CHUNK_LENGTH;
+/** Chunks of 8 MiB: what has to be read before anything is read ahead. */
+const minimumRun = (8 * 1024 * 1024) / CHUNK_LENGTH;
 
 describe('SequentialChunks', () => {
   it('asks for nothing ahead of runs as short as what the kernel reads around a page fault', async () => {
@@ -392,7 +392,7 @@ describe('SequentialChunks', () => {
     await turn();
     expect(runs(source)).toEqual(['150-150', '30-30', '90-90']);
     source.requests.length = 0;
-    for (let chunk = 0; chunk < 130; chunk++) {
+    for (let chunk = 0; chunk < minimumRun + 60; chunk++) {
       expectContent(await store.read(0, chunk), chunk);
       await turn();
     }
@@ -409,14 +409,14 @@ describe('SequentialChunks', () => {
     const source = new MemoryBlobSource([blob, other]);
     const fetched = fetchChunks(source, image());
     const store = new SequentialChunks(fetched, fetched.prefetch, image().devices, new AbortController().signal);
-    const starts = [0, 110, 220];
+    const starts = [0, 300];
     for (let i = 0; i < minimumRun; i++) {
       await Promise.all(starts.map((start) => store.read(0, start + i)));
       await turn();
     }
     // In one request with the read that completed the run.
     const ahead = starts.map((start) => `${start + minimumRun - 1}-${start + minimumRun + 7}`);
-    expect(runs(source).slice(-3).sort()).toEqual(ahead.sort());
+    expect(runs(source).slice(-2).sort()).toEqual(ahead.sort());
   });
 
   it('leaves the reader alone with errors of what nobody asked for', async () => {
