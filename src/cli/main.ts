@@ -45,8 +45,9 @@ export async function main(args: readonly string[]): Promise<number> {
     exportCommand(),
     demoCommand(),
   ];
-  for (const command of commands) program.addCommand(command.exitOverride().copyInheritedSettings(program));
+  // Before the commands copy it: without it commander ends the process itself, with status 1.
   program.exitOverride();
+  for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
   try {
     await program.parseAsync([...args], { from: 'user' });
     return 0;
