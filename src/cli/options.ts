@@ -54,10 +54,9 @@ export function registryOptions(flags: RegistryFlags): RegistryOptions {
 /** `512M`, `10GiB`, `1000000` → bytes; K, M, G, T are powers of 1024. For commander. */
 export function parseBytes(text: string): number {
   const [, digits, unit] = /^(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$/i.exec(text) ?? [];
-  if (digits === undefined) {
-    throw new UsageError('SLUICE_OPTION_INVALID', `Cannot use size "${text}": want bytes, or 512M, 10G, 1T`);
-  }
-  return Math.floor(Number(digits) * 1024 ** ' KMGT'.indexOf((unit || ' ').toUpperCase()));
+  const bytes = Math.floor(Number(digits) * 1024 ** ' KMGT'.indexOf((unit || ' ').toUpperCase()));
+  if (Number.isSafeInteger(bytes)) return bytes;
+  throw new UsageError('SLUICE_OPTION_INVALID', `Cannot use size "${text}": want bytes, or 512M, 10G, 1T`);
 }
 
 /** For commander. */

@@ -22,6 +22,12 @@ const maximumBootstrapSize = 2 ** 31;
  */
 const bootstrapLevel = 12;
 
+/**
+ * Of a tar, besides the bootstrap. A layer of 6 MB can unfold to 200 GB of zeros, which would be decompressed for
+ * minutes.
+ */
+const maximumTarOverhead = 1 << 20;
+
 /** The bootstrap as the image's last layer holds it. ADR-0002. */
 export interface BootstrapLayer {
   /** tar+zstd. */
@@ -66,6 +72,7 @@ export async function fetchBootstrap(
   const compressed = verifyStream(source.readBlob(descriptor, undefined, signal), descriptor, 'bootstrap layer');
   let file: Uint8Array<SharedArrayBuffer> | undefined;
   let filled = 0;
+  let tarSize = 0;
   const parser = new TarParser({
     entry(entry) {
       if (file !== undefined || entry.type !== 'file' || entry.sparse !== undefined)
@@ -79,7 +86,11 @@ export async function fetchBootstrap(
     },
     endEntry() {},
   });
-  for await (const bytes of decompressStream(compressed)) parser.push(bytes);
+  for await (const bytes of decompressStream(compressed)) {
+    parser.push(bytes);
+    tarSize += bytes.length;
+    if (tarSize > maximumTarOverhead + (file?.length ?? 0)) throw invalid('bytes are left over behind the bootstrap');
+  }
   parser.end();
   if (file === undefined) throw invalid('it is empty');
   return file;

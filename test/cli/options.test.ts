@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest';
+import { defaultCacheSize, parseBytes, parseCount } from '../../src/cli/options.ts';
+
+describe('parseBytes()', () => {
+  it.each([
+    ['0', 0],
+    ['1000000', 1_000_000],
+    ['512M', 512 * 2 ** 20],
+    ['10GiB', 10 * 2 ** 30],
+    ['10gb', 10 * 2 ** 30],
+    ['1.5K', 1536],
+    ['1 T', 2 ** 40],
+    ['7B', 7],
+    ['0.3', 0],
+    ['8191T', 8191 * 2 ** 40],
+  ])('reads %s', (text, bytes) => {
+    expect(parseBytes(text)).toBe(bytes);
+  });
+
+  it.each(['', 'M', '-1', '1e3', '1.', '.5', '1P', '1MM', '1,5G', '0x10', ' 1', 'Infinity', '8192T', '9'.repeat(400)])(
+    'refuses %j',
+    (text) => {
+      expect(() => parseBytes(text)).toThrow(expect.objectContaining({ code: 'SLUICE_OPTION_INVALID' }));
+    },
+  );
+});
+
+describe('parseCount()', () => {
+  it('takes whole numbers from 1 up', () => {
+    expect(parseCount('12')).toBe(12);
+    for (const text of ['0', '-1', '1.5', 'x', '']) {
+      expect(() => parseCount(text)).toThrow(expect.objectContaining({ code: 'SLUICE_OPTION_INVALID' }));
+    }
+  });
+});
+
+describe('defaultCacheSize()', () => {
+  it('looks at the disk of a directory that does not exist yet', () => {
+    expect(defaultCacheSize('/nowhere/at/all')).toBe(defaultCacheSize('/'));
+    expect(defaultCacheSize('/')).toBeLessThanOrEqual(10 * 2 ** 30);
+  });
+});
