@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import type { Extent } from '../erofs/inode.ts';
 
-export const pageSize = 4096;
+const pageSize = 4096;
 const bufferSize = 1 << 20;
 const zeros = new Uint8Array(pageSize);
 
