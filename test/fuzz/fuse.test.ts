@@ -5,6 +5,7 @@ import { Dispatcher } from '../../src/fuse/dispatcher.ts';
 import { inHeader, opcode, outHeader } from '../../src/fuse/format.ts';
 import { MemoryFileSystem } from '../support/fuse-memory.js';
 import { encodeRequest } from '../support/fuse-requests.ts';
+import { fuzzProperty } from '../support/fuzz.ts';
 
 const cases = 10_000;
 
@@ -50,7 +51,7 @@ describe('Dispatcher, given any bytes,', () => {
     const property = fc.property(code, fc.nat(310), fc.uint8Array({ maxLength: 200 }), (kind, nodeid, body) =>
       survives(dispatcher, encodeRequest(kind, nodeid, body)),
     );
-    fc.assert(property, { numRuns: cases });
+    fuzzProperty(cases, property);
   });
 
   it('survives well-formed requests with senseless numbers', () => {
@@ -66,11 +67,11 @@ describe('Dispatcher, given any bytes,', () => {
         survives(dispatcher, request);
       },
     );
-    fc.assert(property, { numRuns: cases });
+    fuzzProperty(cases, property);
   });
 
   it('survives bytes that are no requests', () => {
     const property = fc.property(fc.uint8Array({ maxLength: 400 }), (bytes) => survives(dispatcher, bytes));
-    fc.assert(property, { numRuns: cases });
+    fuzzProperty(cases, property);
   });
 });
