@@ -29,8 +29,12 @@ function build() {
   const run = spawnSync(process.execPath, [nodeGyp, 'rebuild', '-C', folder, ...headers], { encoding: 'utf8' });
   if (run.status !== 0) {
     if (process.env.SLUICE_REQUIRE_NATIVE === '1') process.stderr.write(`${run.stdout ?? ''}${run.stderr ?? ''}`);
-    const errors = (run.stderr ?? '').split('\n').filter((line) => /error|ERR! stack/i.test(line));
-    return errors[0]?.trim() ?? run.error?.message ?? `node-gyp ended with status ${run.status}`;
+    const lines = (run.stderr ?? '').split('\n');
+    const error =
+      lines.find((line) => / error: /.test(line)) ?? lines.find((line) => line.startsWith('gyp ERR! stack'));
+    return (
+      error?.replace('gyp ERR! stack', '').trim() ?? run.error?.message ?? `node-gyp ended with status ${run.status}`
+    );
   }
   try {
     createRequire(import.meta.url)('./build/Release/sluice.node');
@@ -43,6 +47,6 @@ function build() {
 const reason = build();
 if (reason !== undefined) {
   process.stderr.write(`sluice: the native addon was not built: ${reason}\n`);
-  process.stderr.write('sluice: without it there is no erofs driver, no hand-over, one FUSE worker a mount\n');
+  process.stderr.write('sluice: it works without; mounts are slower, and take root\n');
   process.exitCode = process.env.SLUICE_REQUIRE_NATIVE === '1' ? 1 : 0;
 }

@@ -20,7 +20,7 @@ import { cancelOnSignals } from './signals.ts';
 interface ConvertFlags extends RegistryFlags, CacheFlags {
   readonly digest: DigestAlgorithm;
   readonly level: number;
-  readonly dropHidden: boolean;
+  readonly dropHidden?: boolean;
   readonly workers?: number;
   readonly platform?: Platform;
   readonly reuse: boolean;
@@ -44,11 +44,7 @@ export function convertCommand(): Command {
     .argument('<destination>', 'where the converted image goes')
     .addOption(new Option('--digest <name>', 'digest of chunks').choices(['sha256', 'blake3']).default('sha256'))
     .option('--level <n>', 'zstd level of chunks, 1 to 19', parseLevel, defaultLevel)
-    .option(
-      '--drop-hidden',
-      'leave out files that upper layers hide; layers are then not shared with other images',
-      false,
-    )
+    .option('--drop-hidden', 'leave out files that upper layers hide; layers are then not shared with other images')
     .option('--workers <n>', 'worker threads (default: one a core); does not change the result', parseCount)
     .option('--no-reuse', 'convert every layer anew')
     .addHelpText('after', examples);
@@ -80,7 +76,7 @@ async function convert(sourceText: string, targetText: string, flags: ConvertFla
       previous,
       reuse: flags.reuse,
       workDirectory: path.join(flags.cacheDir, 'convert'),
-      parameters: { digest: flags.digest, level: flags.level, dropHidden: flags.dropHidden },
+      parameters: { digest: flags.digest, level: flags.level, dropHidden: flags.dropHidden === true },
       platform: flags.platform,
       workers: flags.workers,
       report: progress.report,

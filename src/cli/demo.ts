@@ -6,7 +6,7 @@ import { bytesText, columnsText, note, printResult } from './output.ts';
 import { cleanUpOnSignals } from './signals.ts';
 
 interface DemoFlags {
-  readonly keep: boolean;
+  readonly keep?: boolean;
   readonly json?: boolean;
 }
 
@@ -24,7 +24,7 @@ export function demoCommand(): Command {
   const command = new Command('demo')
     .summary('show all of it on this machine, in half a minute')
     .description('Converts, starts and damages a sample image with a registry of its own, and prints what that cost.')
-    .option('--keep', 'stay with registry and image up until Ctrl-C', false)
+    .option('--keep', 'stay with registry and image up until Ctrl-C')
     .addHelpText('after', examples);
   return addJsonOption(command).action(demo);
 }
@@ -39,8 +39,8 @@ async function demo(flags: DemoFlags): Promise<void> {
     note(placeText(place));
     if (!signal.aborted) await once(signal, 'abort');
   };
-  const result = await runDemo({ report, look: flags.keep ? look : undefined, signal });
-  if (!flags.keep) print(result);
+  const result = await runDemo({ report, look: flags.keep === true ? look : undefined, signal });
+  if (flags.keep !== true) print(result);
 }
 
 function resultText(result: DemoResult): string {

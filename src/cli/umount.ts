@@ -3,8 +3,8 @@ import { Command } from 'commander';
 import { FuseError } from '../errors.ts';
 
 interface UmountFlags {
-  readonly lazy: boolean;
-  readonly force: boolean;
+  readonly lazy?: boolean;
+  readonly force?: boolean;
 }
 
 const examples = `
@@ -18,8 +18,8 @@ export function umountCommand(): Command {
     .summary('unmount an image')
     .description('Unmounts an image. The process that served it ends when it has no other mount.')
     .argument('<dir>', 'the mount point')
-    .option('-l, --lazy', 'take it out of the tree now, end it when the last file is closed', false)
-    .option('--force', 'fail all requests under way first', false)
+    .option('-l, --lazy', 'take it out of the tree now, end it when the last file is closed')
+    .option('--force', 'fail all requests under way first')
     .addHelpText('after', examples)
     .action(umount);
 }
@@ -34,5 +34,5 @@ async function umount(directory: string, flags: UmountFlags): Promise<void> {
   if (findMount(mountPoint)?.type !== 'fuse.sluice') {
     throw new FuseError('SLUICE_UNMOUNT_FAILED', `Cannot unmount "${directory}": no sluice mount is there`);
   }
-  await unmount(mountPoint, { lazy: flags.lazy, abort: flags.force });
+  await unmount(mountPoint, { lazy: flags.lazy === true, abort: flags.force === true });
 }
