@@ -95,3 +95,6 @@ export async function unpackDevices(
   }
   return { bootstrap: path.join(directory, 'bootstrap.erofs'), devices };
 }
+
+/** For tests that convert, unpack and walk whole images: seconds each on two idle cores, much more on busy ones. */
+export const slow = { timeout: 240_000 } as const;

@@ -8,7 +8,7 @@ import { differenceFromContainerd, unpackReference } from '../support/reference.
 import { convert, withMount } from '../support/sluice.ts';
 import { withTemporaryDirectory } from '../support/temporary.ts';
 import { has, isRoot } from '../support/tools.ts';
-import { layoutConfig, layoutManifest, unpackDevices } from './converted.ts';
+import { layoutConfig, layoutManifest, slow, unpackDevices } from './converted.ts';
 
 const directory = (name: string, mode = 0o755): TarMember => ({ name, type: 'directory', mode });
 const link = (name: string, linkname: string): TarMember => ({ name, type: 'symlink', linkname, mode: 0o777 });
@@ -62,7 +62,7 @@ const images: Record<string, TarMember[][]> = {
 
 const tools = has('containerd', 'ctr', 'skopeo', 'getfattr', 'zstd', 'tar', 'fsck.erofs');
 
-describe.skipIf(!tools || !isRoot())('an image of', () => {
+describe.skipIf(!tools || !isRoot())('an image of', slow, () => {
   it.each(Object.entries(images))('%s is mounted as containerd unpacks it', (_, layers) =>
     withTemporaryDirectory(async (folder) => {
       const [source, converted] = [path.join(folder, 'source'), path.join(folder, 'converted')];

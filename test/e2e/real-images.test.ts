@@ -9,7 +9,7 @@ import { differenceFromContainerd, unpackReference } from '../support/reference.
 import { withMount } from '../support/sluice.ts';
 import { withTemporaryDirectory } from '../support/temporary.ts';
 import { has, isRoot } from '../support/tools.ts';
-import { type ConvertedImage, convertedImage, unpackDevices } from './converted.ts';
+import { type ConvertedImage, convertedImage, slow, unpackDevices } from './converted.ts';
 
 const images = realImages();
 const layout = images?.layout ?? '';
@@ -18,6 +18,7 @@ const canCompare = has('containerd', 'ctr', 'skopeo', 'getfattr');
 
 describe.skipIf(!canMount).each(['base', 'python', 'node', 'nginx', 'redis', 'upgrade', 'edge'])(
   '%s, converted',
+  slow,
   (tag) => {
     let image: ConvertedImage;
     let reference: string;

@@ -7,6 +7,7 @@ import { run } from '../support/process.ts';
 import { convert, withMount } from '../support/sluice.ts';
 import { makeTemporaryDirectory, removeTemporaryDirectory, withTemporaryDirectory } from '../support/temporary.ts';
 import { has, isRoot } from '../support/tools.ts';
+import { slow } from './converted.ts';
 
 const images = realImages();
 const source = (tag: string): string => `oci:${images?.layout}:${tag}`;
@@ -16,7 +17,7 @@ const bytesReceived = (requests: readonly ProxiedRequest[]): number =>
 /** More than manifest, config and bootstrap need, less than any blob that is worth sharing. */
 const smallSize = 400_000;
 
-describe.skipIf(images === undefined || !has('docker-registry'))('a docker-registry', () => {
+describe.skipIf(images === undefined || !has('docker-registry'))('a docker-registry', slow, () => {
   let registry: DockerRegistry;
   let proxy: CountingProxy;
   let cache: string;
