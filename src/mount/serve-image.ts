@@ -1,7 +1,7 @@
 import { displayText } from '../byte-string.ts';
 import type { ChunkCache } from '../cache/chunk-cache.ts';
 import { SluiceError } from '../errors.ts';
-import { openChunks } from '../image/open-chunks.ts';
+import { type OpenChunks, openChunks } from '../image/open-chunks.ts';
 import { openImage } from '../image/open-image.ts';
 import type { ImageSource, Platform } from '../oci/image.ts';
 import { missChannels, type ReadFailed } from './miss-channels.ts';
@@ -13,7 +13,7 @@ import { pathOf } from './path-of.ts';
 export type MountDriver = 'fuse' | 'libfuse';
 
 export interface ServeImageOptions {
-  /** Closed when the mount has ended. */
+  /** Closed when the mount has ended, or could not be made. */
   readonly source: ImageSource;
   readonly mountPoint: string;
   /** Stays the caller's: other mounts may use it. */
@@ -37,11 +37,13 @@ export interface ServeImageOptions {
 export async function serveImage(options: ServeImageOptions): Promise<MountedImage> {
   const { source, mountPoint, cache, onFailure } = options;
   const workers = options.driver === 'libfuse' ? undefined : new MountWorkers(options.workers);
+  let content: OpenChunks | undefined;
   try {
     const image = await openImage(source, { files: cache.files, platform: options.platform, signal: options.signal });
-    const content = openChunks(source, image, cache, options.readTimeoutMs);
+    const opened = openChunks(source, image, cache, options.readTimeoutMs);
+    content = opened;
     const { bootstrap, reference } = image;
-    const parts = { bootstrap, mountPoint, source: reference, ...content };
+    const parts = { bootstrap, mountPoint, source: reference, ...opened };
     const mount = workers === undefined ? await startLibfuse(parts) : await ImageMount.start(parts, workers);
     const report = (message: unknown): void => {
       const failure = message as ReadFailed;
@@ -51,12 +53,13 @@ export async function serveImage(options: ServeImageOptions): Promise<MountedIma
     missChannels.failed.subscribe(report);
     const ended = mount.ended.finally(async () => {
       missChannels.failed.unsubscribe(report);
-      content.close();
+      opened.close();
       await source.close();
     });
     return { mountPoint: mount.mountPoint, ended, unmount: (how) => mount.unmount(how) };
   } catch (error) {
-    await workers?.terminate();
+    content?.close();
+    await Promise.all([workers?.terminate(), source.close()]);
     throw error;
   }
 }

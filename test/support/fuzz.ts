@@ -1,10 +1,9 @@
-import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { SluiceError } from '../../src/errors.ts';
+import { type Random, randomNumbers, seed } from './random.ts';
 
-/** `SLUICE_FUZZ_SEED` repeats a run, `SLUICE_FUZZ_CASES` multiplies the number of cases. */
-const seed = Number(process.env.SLUICE_FUZZ_SEED ?? 1);
+/** `SLUICE_FUZZ_CASES` multiplies the number of cases; `SLUICE_FUZZ_SEED` repeats a run. */
 const factor = Number(process.env.SLUICE_FUZZ_CASES ?? 1);
 
 /** Generous, for a machine that does other things too; what is not bounded takes for ever. */
@@ -26,20 +25,6 @@ afterAll(() => {
   console.log(`${total} cases of seed ${seed}, at most ${Math.round(memory / 2 ** 20)} MiB`);
   expect(memory, 'memory of the process').toBeLessThan(maximumMemory);
 });
-
-/** Numbers below `below`, a whole number up to 2^32. */
-type Random = (below: number) => number;
-
-/** xorshift32: small, and the same on every machine. */
-export function randomNumbers(start: number | string): Random {
-  let state = createHash('sha256').update(`fuzz ${start}`).digest().readUInt32LE() | 1;
-  return (below) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % below;
-  };
-}
 
 /** Values that formats stumble over, as a byte and as a word. */
 const oddBytes = [0, 1, 0x7f, 0x80, 0xff];
