@@ -81,7 +81,6 @@ export const errorTable = {
   // Usage: what was asked for makes no sense as asked.
   SLUICE_REFERENCE_INVALID: usage,
   SLUICE_OPTION_INVALID: usage,
-  SLUICE_TARGET_EXISTS: usage,
   SLUICE_TARGET_LOCKED: { errno: EINVAL, exit: exitStatus.usage, retryable: true },
   SLUICE_CANCELLED: { errno: constants.errno.EINTR, exit: exitStatus.cancelled, retryable: false },
 } as const satisfies Record<string, ErrorMeaning>;

@@ -24,7 +24,7 @@ import {
 import { note, printResult, reportError } from './output.ts';
 
 interface MountFlags extends RegistryFlags, CacheFlags {
-  readonly foreground: boolean;
+  readonly foreground?: boolean;
   readonly cacheSize?: number;
   readonly readTimeout: number;
   readonly driver: MountDriver;
@@ -49,7 +49,7 @@ export function mountCommand(): Command {
     .description('Mounts a converted image read-only. Its content is fetched as it is read, and verified.')
     .argument('<image>', 'the image to mount')
     .argument('<dir>', 'where to mount it')
-    .option('-f, --foreground', 'serve the mount in this process until it is unmounted', false)
+    .option('-f, --foreground', 'serve the mount in this process until it is unmounted')
     .option(
       '--cache-size <bytes>',
       'bound of the whole cache, 512M or 10G (default: 10G, a quarter of a small disk)',
