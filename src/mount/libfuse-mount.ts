@@ -74,10 +74,9 @@ async function loadSession(): Promise<typeof LibfuseSession> {
   try {
     return (await import('./libfuse-session.ts')).LibfuseSession;
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message.split('\n', 1)[0] : String(cause);
     throw new FuseError(
       'SLUICE_FUSE_UNAVAILABLE',
-      `Cannot use driver "libfuse": ${why}; it takes the package fuse-native and libfuse 2 (Debian: apt-get install libfuse2 fuse3)`,
+      'Cannot use driver "libfuse": it takes the package fuse-native and libfuse 2 (Debian: apt-get install libfuse2 fuse3)',
       { cause },
     );
   }

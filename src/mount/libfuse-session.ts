@@ -1,5 +1,10 @@
+import { createRequire } from 'node:module';
 import { constants } from 'node:os';
-import Fuse, { type Operations, type Signal } from 'fuse-native';
+import type FuseNative from 'fuse-native';
+import type { Operations, Signal } from 'fuse-native';
+
+// By require(): what goes wrong in an imported CommonJS module ends the process on Node 20, caught or not.
+const Fuse: typeof FuseNative = createRequire(import.meta.url)('fuse-native');
 
 /** What is mounted: fuse-native's operations, and extended attributes with any bytes. */
 export interface LibfuseOperations extends Operations {
