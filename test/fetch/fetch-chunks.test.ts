@@ -247,6 +247,18 @@ describe('CoalescedChunks', () => {
     return new CoalescedChunks(new BatchedChunks(new BlobChunks(source, image()), image().devices));
   }
 
+  it('lets many reads wait by one signal without a warning of a leak', async () => {
+    const store = coalesced(new MemoryBlobSource([blob, other]));
+    const warnings: string[] = [];
+    const note = (warning: Error): number => warnings.push(warning.name);
+    process.on('warning', note);
+    const { signal } = new AbortController();
+    await Promise.all(Array.from({ length: 30 }, (_, chunk) => store.read(0, chunk, signal)));
+    await turn();
+    process.off('warning', note);
+    expect(warnings).toEqual([]);
+  });
+
   it('fetches a chunk once for all who wait', async () => {
     const source = new MemoryBlobSource([blob, other]);
     const store = coalesced(source);
