@@ -2,6 +2,7 @@ import path from 'node:path';
 import { Command, Option } from 'commander';
 import type { ConvertSummary } from '../convert/summary.ts';
 import type { DigestAlgorithm } from '../digest/hash.ts';
+import { UsageError } from '../errors.ts';
 import type { Platform } from '../oci/image.ts';
 import {
   addCacheDirOption,
@@ -53,10 +54,16 @@ export function convertCommand(): Command {
 }
 
 const defaultLevel = 5;
+/** Higher ones of zstd want memory by the hundreds of MiB. */
+const maximumLevel = 19;
 
 function parseLevel(text: string): number {
-  const level = parseCount(text);
-  return level <= 19 ? level : parseCount('');
+  const level = Number(text);
+  if (Number.isInteger(level) && level >= 1 && level <= maximumLevel) return level;
+  throw new UsageError(
+    'SLUICE_OPTION_INVALID',
+    `Cannot use level "${text}": want a whole number from 1 to ${maximumLevel}`,
+  );
 }
 
 async function convert(sourceText: string, targetText: string, flags: ConvertFlags): Promise<void> {

@@ -52,7 +52,8 @@ export function columnsText(rows: readonly (readonly string[])[], alignment: str
 function causes(error: Error): string[] {
   const messages: string[] = [];
   for (let cause = error.cause; cause instanceof Error && messages.length < 8; cause = cause.cause) {
-    messages.push(cause.message);
+    // A message may quote that of its cause.
+    if (!(messages.at(-1) ?? error.message).includes(cause.message)) messages.push(cause.message);
   }
   return messages;
 }

@@ -1,11 +1,11 @@
-import { chmod, mkdir, readFile as readMounted, writeFile } from 'node:fs/promises';
+import { mkdir, readFile as readMounted, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Bootstrap } from '../bootstrap/bootstrap.ts';
 import type { ChunkStore } from '../bootstrap/chunk-store.ts';
 import { byteStringFromText } from '../byte-string.ts';
 import { ChunkCache } from '../cache/chunk-cache.ts';
 import { FuseError } from '../errors.ts';
-import { openChunks } from '../image/open-chunks.ts';
+import { type OpenChunks, openChunks } from '../image/open-chunks.ts';
 import { openImage } from '../image/open-image.ts';
 import { readFile } from '../image/read-file.ts';
 import { resolvePath } from '../image/resolve-path.ts';
@@ -13,7 +13,7 @@ import { serveImage } from '../mount/serve-image.ts';
 import type { ImageSource } from '../oci/image.ts';
 
 export interface LazyImageOptions {
-  /** Opens the image; whoever asks closes. */
+  /** Opens the image; each is closed by whoever called. */
   readonly open: () => ImageSource;
   /** A new folder for the cache and the root file system, the caller's to remove once the image is closed. */
   readonly folder: string;
@@ -43,29 +43,18 @@ export async function openLazily(options: LazyImageOptions): Promise<LazyImage> 
   const root = path.join(options.folder, 'rootfs');
   await mkdir(root, { recursive: true });
   const cache = ChunkCache.open(path.join(options.folder, 'cache'), { maximumBytes: cacheBytes });
-  const source = options.open();
   try {
-    try {
-      return await mount(options, source, cache, root);
-    } catch (error) {
-      if (!(error instanceof FuseError)) throw error;
-      return await openReader(options, source, cache, root, error.message);
-    }
+    return await mount(options, cache, root);
   } catch (error) {
+    if (error instanceof FuseError) return await openReader(options, cache, root, error.message);
     cache.close();
-    await source.close();
     throw error;
   }
 }
 
-async function mount(
-  { signal }: LazyImageOptions,
-  source: ImageSource,
-  cache: ChunkCache,
-  root: string,
-): Promise<LazyImage> {
+async function mount({ open, signal }: LazyImageOptions, cache: ChunkCache, root: string): Promise<LazyImage> {
   const served = await serveImage({
-    source,
+    source: open(),
     mountPoint: root,
     cache,
     readTimeoutMs,
@@ -86,33 +75,35 @@ async function mount(
   };
 }
 
+/** Closes the cache, also when it fails. */
 async function openReader(
-  { needed, signal }: LazyImageOptions,
-  source: ImageSource,
+  { open, needed, signal }: LazyImageOptions,
   cache: ChunkCache,
   root: string,
   notMounted: string,
 ): Promise<LazyImage> {
-  const image = await openImage(source, { files: cache.files, signal });
-  const content = openChunks(source, image, cache, readTimeoutMs);
-  const read = (file: string): Promise<Uint8Array> => readWhole(image.bootstrap, content.chunks, file, signal);
+  const source = open();
+  let content: OpenChunks | undefined;
   const close = async (): Promise<void> => {
-    content.close();
+    content?.close();
     cache.close();
     await source.close();
   };
   try {
+    const image = await openImage(source, { files: cache.files, signal });
+    const opened = openChunks(source, image, cache, readTimeoutMs);
+    content = opened;
+    const read = (file: string): Promise<Uint8Array> => readWhole(image.bootstrap, opened.chunks, file, signal);
     for (const file of needed) {
       const copy = path.join(root, file);
       await mkdir(path.dirname(copy), { recursive: true });
-      await writeFile(copy, await read(file));
-      await chmod(copy, 0o755);
+      await writeFile(copy, await read(file), { mode: 0o755 });
     }
+    return { root, notMounted, read, close };
   } catch (error) {
-    content.close();
+    await close();
     throw error;
   }
-  return { root, notMounted, read, close };
 }
 
 async function readWhole(
