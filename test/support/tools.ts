@@ -38,6 +38,13 @@ export function has(...programs: readonly string[]): boolean {
   return missing.length === 0;
 }
 
+/** Another version of Node, named by SLUICE_OTHER_NODE, to try the same on; reports it when there is none. */
+export function otherNode(): string | undefined {
+  const node = process.env.SLUICE_OTHER_NODE || undefined;
+  if (node === undefined) reportMissing('SLUICE_OTHER_NODE names no other Node');
+  return node;
+}
+
 /** Whether the tests run as root; reports it when they do not. */
 export function isRoot(): boolean {
   const root = process.getuid?.() === 0;
