@@ -63,6 +63,7 @@ export async function convertImage(options: ConvertOptions): Promise<ConvertSumm
   const downloads = path.join(options.workDirectory, 'downloads', digestHex(raw.descriptor.digest));
   try {
     const context = makeContext(options, inputs, pool, workers, downloads);
+    await context.store.sweep();
     const layers = await allOrFirstFailure(inputs.map((input) => convertLayer(context, input)));
     checkChains(layers);
     const root = emptyDirectory();

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { FormatError } from '../errors.ts';
 import { type Digest, parseDigest } from '../oci/digest.ts';
@@ -42,11 +42,21 @@ export class LayerStore {
     return (await stat(this.blobPath(key)).catch(() => undefined)) !== undefined;
   }
 
+  /** Removes what conversions that were killed left behind: files of processes that are no more. */
+  async sweep(): Promise<void> {
+    const folder = path.join(this.#directory, 'tmp');
+    const names = await readdir(folder).catch(() => []);
+    for (const name of names) {
+      const pid = Number(/^[a-z.]+-(\d+)-/.exec(name)?.[1]);
+      if (Number.isInteger(pid) && !isAlive(pid)) await rm(path.join(folder, name), { force: true });
+    }
+  }
+
   /** A fresh path on the same disk, for a blob that is being made. */
   async temporaryPath(name: string): Promise<string> {
     const folder = path.join(this.#directory, 'tmp');
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    return path.join(folder, `${name}-${randomUUID()}`);
+    return path.join(folder, `${name}-${process.pid}-${randomUUID()}`);
   }
 
   /** The finished layer, or `undefined`; a damaged record counts as none. */
@@ -113,4 +123,13 @@ function parseRecord(text: string): LayerRecord {
     deviceDigest: parseDigest(String(deviceDigest)),
     repositories: repositories.map(String),
   };
+}
+
+/** Another user's process is alive too, though it may not be signalled. */
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type FinishedLayer, LayerStore } from '../../src/convert/layer-store.ts';
@@ -40,6 +40,19 @@ describe('LayerStore', () => {
     expect(await store.hasBlob(key)).toBe(false);
     const found = await new LayerStore(path.join(directory, 'layers')).find(key);
     expect(found?.repositories).toEqual(['library/a', 'library/b']);
+  });
+
+  it('sweeps what dead processes left, and nothing else', async () => {
+    const alive = await store.temporaryPath('spool');
+    await writeFile(alive, 'in use');
+    const folder = path.dirname(alive);
+    // No process has this number: Linux numbers them up to 2^22.
+    const dead = path.join(folder, path.basename(alive).replace(`-${process.pid}-`, `-${2 ** 22 + 1}-`));
+    const strange = path.join(folder, 'notes.txt');
+    await writeFile(dead, 'left');
+    await writeFile(strange, 'not ours');
+    await store.sweep();
+    expect((await readdir(folder)).sort()).toEqual([path.basename(alive), 'notes.txt'].sort());
   });
 
   it.each([
