@@ -57,11 +57,11 @@ describe('any file in place of ours gives a value or a SluiceError', () => {
     });
     const record = path.join(directory, 'layers', key, 'record.json');
     const sample = Buffer.from(JSON.stringify({ blob: digest, size: 7, deviceDigest: digest, repositories: ['a'] }));
-    const found = await fuzzAsync(1500, sample, async (bytes) => {
+    await fuzzAsync(1500, sample, async (bytes) => {
       await writeFile(record, bytes);
-      await store.find(key);
+      // Not even a SluiceError: a damaged record counts as none.
+      await expect(store.find(key)).resolves.not.toBeNull();
     });
-    expect(found).toBe(1500);
   });
 
   it('credential files', async () => {
