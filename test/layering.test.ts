@@ -19,7 +19,6 @@ const ranks: readonly (readonly string[])[] = [
   ['convert', 'mount'],
   ['check', 'export', 'demo'],
   ['cli'],
-  ['index.ts'],
 ];
 const pureRanks = new Set([1, 2, 3]);
 const impure = /^node:(fs|http|https|net|dgram|child_process|timers|worker_threads|tls)/;
