@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdtemp, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { writeAtomically } from '../atomic-file.ts';
 import { byteStringFromText } from '../byte-string.ts';
 import { verifyStream } from '../digest/verified-stream.ts';
 import { digestHex } from '../oci/digest.ts';
@@ -66,19 +67,8 @@ class OciArchiveTarget implements ImageTarget {
     if (await this.hasBlob(descriptor)) return false;
     const file = await this.#blobFile(descriptor);
     const incoming = `${file}.${randomBytes(4).toString('hex')}`;
-    const handle = await open(incoming, 'wx');
-    try {
-      for await (const chunk of verifyStream(content(), descriptor, descriptor.digest)) {
-        signal?.throwIfAborted();
-        await handle.writeFile(chunk);
-      }
-      await rename(incoming, file);
-    } catch (error) {
-      await rm(incoming, { force: true });
-      throw error;
-    } finally {
-      await handle.close();
-    }
+    const verified = verifyStream(content(), descriptor, descriptor.digest);
+    await writeAtomically(file, incoming, verified, 0o600, signal);
     return true;
   }
 

@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { constants, lstatSync, readdirSync } from 'node:fs';
-import { open, rename, unlink, utimes } from 'node:fs/promises';
+import { open, unlink, utimes } from 'node:fs/promises';
 import path from 'node:path';
+import { writeAtomically } from '../atomic-file.ts';
 import { cacheChannels } from './channels.ts';
 import { ensureFolder, plainFile } from './directory.ts';
 
@@ -41,12 +42,10 @@ export class FileStore {
     if (bytes.length > this.#maximumBytes) return false;
     const temporary = path.join(this.#folder, `.${randomBytes(8).toString('hex')}`);
     try {
-      await writeDurably(temporary, bytes);
-      await rename(temporary, this.#path(kind, hex));
+      await writeAtomically(this.#path(kind, hex), temporary, [bytes], 0o600);
       await this.trim(this.#maximumBytes);
       return true;
     } catch (error) {
-      await unlink(temporary).catch(() => undefined);
       cacheChannels.failed.publish({ blob: undefined, error });
       return false;
     }
@@ -106,16 +105,6 @@ export class FileStore {
       if (stats === undefined || !stats.isFile()) return [];
       return [{ path: file, bytes: stats.blocks * 512, mtimeMs: stats.mtimeMs, temporary }];
     });
-  }
-}
-
-async function writeDurably(file: string, bytes: Uint8Array): Promise<void> {
-  const handle = await open(file, 'wx', 0o600);
-  try {
-    await handle.writeFile(bytes);
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 

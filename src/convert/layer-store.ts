@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { writeAtomically } from '../atomic-file.ts';
 import { FormatError } from '../errors.ts';
 import { type Digest, parseDigest } from '../oci/digest.ts';
 
@@ -98,11 +99,7 @@ export class LayerStore {
   }
 
   async #replace(file: string, bytes: Uint8Array): Promise<void> {
-    const temporary = await this.temporaryPath(path.basename(file));
-    await writeFile(temporary, bytes, { mode: 0o600 });
-    const handle = await open(temporary, 'r');
-    await handle.sync().finally(() => handle.close());
-    await rename(temporary, file);
+    await writeAtomically(file, await this.temporaryPath(path.basename(file)), [bytes], 0o600);
   }
 }
 

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import path from 'node:path';
+import { type LayerFile, writeLayerFile } from '../image/layer-file.ts';
 import { canonicalJson, describeBytes, writeManifest } from '../oci/canonical-json.ts';
 import type { ImageTarget } from '../oci/image.ts';
 import { mediaType } from '../oci/media-types.ts';
 import { besideNode, findNode, takeFile, takeFolders } from './sample-files.ts';
-import { type SampleFile, type SampleLayer, writeSampleLayer } from './sample-layer.ts';
+import { type SampleFile, sampleTar } from './sample-layer.ts';
 
 /** An image made of what this machine has, pushed. */
 export interface SampleImage {
@@ -60,7 +61,7 @@ export async function makeSampleImage(target: ImageTarget, folder: string, signa
       [...(await Promise.all(libraries.map(takeFile))), ...tools, ...rest],
       [await takeFile(program), ...beside],
       [...beside.map((file) => ({ ...file, owner: 1000 })), ...removed, ...application],
-    ].map((files, i) => writeSampleLayer(files, path.join(folder, `layer-${i}`), signal)),
+    ].map((files, i) => writeLayerFile(sampleTar(files), path.join(folder, `layer-${i}`), signal)),
   );
   await push(target, layers, program, signal);
   const [main = '', data = ''] = application.map((file) => `/${file.path}`);
@@ -68,7 +69,7 @@ export async function makeSampleImage(target: ImageTarget, folder: string, signa
   return {
     layers: layers.length,
     size: layers.reduce((sum, { descriptor }) => sum + descriptor.size, 0),
-    unpackedSize: layers.reduce((sum, layer) => sum + layer.unpackedSize, 0),
+    unpackedSize: layers.reduce((sum, layer) => sum + layer.tarSize, 0),
     start,
     unread: `/${unreadFile([...rest, ...beside], application[1] as SampleFile).path}`,
   };
@@ -96,7 +97,7 @@ function unreadFile(files: readonly SampleFile[], otherwise: SampleFile): Sample
 
 async function push(
   target: ImageTarget,
-  layers: readonly SampleLayer[],
+  layers: readonly LayerFile[],
   program: string,
   signal: AbortSignal,
 ): Promise<void> {

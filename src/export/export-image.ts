@@ -5,6 +5,7 @@ import type { ChunkStore } from '../bootstrap/chunk-store.ts';
 import { displayText } from '../byte-string.ts';
 import { FormatError } from '../errors.ts';
 import { annotation } from '../image/annotations.ts';
+import { type LayerFile, writeLayerFile } from '../image/layer-file.ts';
 import { checkMetadata, compareLayers } from '../image/merge-layers.ts';
 import type { OpenImage } from '../image/open-image.ts';
 import { RecentChunks } from '../image/recent-chunks.ts';
@@ -14,7 +15,6 @@ import type { Digest } from '../oci/digest.ts';
 import type { BlobSource, ImageTarget } from '../oci/image.ts';
 import { mediaType } from '../oci/media-types.ts';
 import { countDropped, exportEntries } from './export-entries.ts';
-import { type LayerFile, writeLayerFile } from './layer-file.ts';
 import { writeTar } from './write-tar.ts';
 
 export interface ExportOptions {

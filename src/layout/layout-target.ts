@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { writeAtomically } from '../atomic-file.ts';
 import { verifyStream } from '../digest/verified-stream.ts';
 import type { Descriptor, ImageTarget, RawManifest } from '../oci/image.ts';
 import {
@@ -54,20 +55,8 @@ class LayoutTarget implements ImageTarget {
     await mkdir(path.dirname(file), { recursive: true });
     // Beside blobs/, not inside: a crash leaves nothing there that a reader could take for a blob.
     const temporary = path.join(this.#root, `.incoming-${randomBytes(8).toString('hex')}`);
-    const handle = await open(temporary, 'wx', 0o644);
-    try {
-      for await (const chunk of verifyStream(content(), descriptor, descriptor.digest)) {
-        signal?.throwIfAborted();
-        await handle.writeFile(chunk);
-      }
-      await handle.sync();
-      await rename(temporary, file);
-    } catch (error) {
-      await rm(temporary, { force: true });
-      throw error;
-    } finally {
-      await handle.close();
-    }
+    const verified = verifyStream(content(), descriptor, descriptor.digest);
+    await writeAtomically(file, temporary, verified, 0o644, signal);
     await syncFolder(path.dirname(file));
     return true;
   }
