@@ -140,7 +140,7 @@ async function start(image: string, directory: string, flags: MountFlags): Promi
     import('../transport/open.ts'),
     import('../zstd/codec.ts'),
   ]);
-  await loadZstd();
+  await loadZstd('decompress');
   const readTimeoutMs = flags.readTimeout * 1000;
   const maximumBytes = flags.cacheSize ?? defaultCacheSize(flags.cacheDir);
   const cache = ChunkCache.open(flags.cacheDir, { maximumBytes });
