@@ -1,16 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { SluiceError, UsageError } from '../errors.ts';
-import { catCommand } from './cat.ts';
-import { checkCommand } from './check.ts';
-import { convertCommand } from './convert.ts';
-import { demoCommand } from './demo.ts';
-import { exportCommand } from './export.ts';
-import { inspectCommand } from './inspect.ts';
-import { lsCommand } from './ls.ts';
-import { mountCommand } from './mount.ts';
 import { reportError } from './output.ts';
 import { causeOfAbort } from './signals.ts';
-import { umountCommand } from './umount.ts';
 import { version } from './version.ts';
 
 const examples = `
@@ -34,20 +25,9 @@ export async function main(args: readonly string[]): Promise<number> {
     .version(version())
     .addHelpText('after', examples)
     .showHelpAfterError('(run with --help for the options)');
-  const commands = [
-    convertCommand(),
-    mountCommand(),
-    umountCommand(),
-    checkCommand(),
-    inspectCommand(),
-    lsCommand(),
-    catCommand(),
-    exportCommand(),
-    demoCommand(),
-  ];
   // Before the commands copy it: without it commander ends the process itself, with status 1.
   program.exitOverride();
-  for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
+  for (const command of await loadCommands(args)) program.addCommand(command.copyInheritedSettings(program));
   try {
     await program.parseAsync([...args], { from: 'user' });
     return 0;
@@ -57,6 +37,25 @@ export async function main(args: readonly string[]): Promise<number> {
     reportError(error, args.includes('--json'));
     return error instanceof SluiceError ? error.exit : 1;
   }
+}
+
+/** In the order of the help. Each is loaded only when it is meant: loading all of them takes as long as Node does. */
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  convert: async () => (await import('./convert.ts')).convertCommand(),
+  mount: async () => (await import('./mount.ts')).mountCommand(),
+  umount: async () => (await import('./umount.ts')).umountCommand(),
+  check: async () => (await import('./check.ts')).checkCommand(),
+  inspect: async () => (await import('./inspect.ts')).inspectCommand(),
+  ls: async () => (await import('./ls.ts')).lsCommand(),
+  cat: async () => (await import('./cat.ts')).catCommand(),
+  export: async () => (await import('./export.ts')).exportCommand(),
+  demo: async () => (await import('./demo.ts')).demoCommand(),
+};
+
+/** The command that is meant; all of them when that is none, for the help and for what commander says of it. */
+async function loadCommands(args: readonly string[]): Promise<Command[]> {
+  const named = Object.hasOwn(commands, args[0] ?? '') ? commands[args[0] ?? ''] : undefined;
+  return Promise.all((named === undefined ? Object.values(commands) : [named]).map((load) => load()));
 }
 
 const usageStatus = new UsageError('SLUICE_OPTION_INVALID', 'Cannot parse the command line').exit;

@@ -5,7 +5,6 @@ import type { Readable } from 'node:stream';
 import { Command, Option } from 'commander';
 import { FuseError } from '../errors.ts';
 import type { MountedImage } from '../mount/mounted-image.ts';
-import type { MountDriver } from '../mount/serve-image.ts';
 import type { Platform } from '../oci/image.ts';
 import { type PackedError, packError, reviveError } from '../packed-error.ts';
 import { defaultRetryPolicy } from '../registry/registry-options.ts';
@@ -27,7 +26,7 @@ interface MountFlags extends RegistryFlags, CacheFlags {
   readonly foreground?: boolean;
   readonly cacheSize?: number;
   readonly readTimeout: number;
-  readonly driver: MountDriver;
+  readonly driver: 'fuse' | 'libfuse';
   readonly workers?: number;
   readonly platform?: Platform;
   readonly log?: string;
@@ -134,13 +133,15 @@ async function serve(image: string, directory: string, flags: MountFlags): Promi
 }
 
 async function start(image: string, directory: string, flags: MountFlags): Promise<MountedImage> {
+  // Threads first: they start on another core while this one loads the rest.
+  const { MountWorkers } = await import('../mount/mount-workers.ts');
+  const server = flags.driver === 'libfuse' ? flags.driver : new MountWorkers(flags.workers);
   const [{ serveImage }, { ChunkCache }, { openSource }, { loadZstd }] = await Promise.all([
     import('../mount/serve-image.ts'),
     import('../cache/chunk-cache.ts'),
     import('../transport/open.ts'),
     import('../zstd/codec.ts'),
   ]);
-  await loadZstd('decompress');
   const readTimeoutMs = flags.readTimeout * 1000;
   const maximumBytes = flags.cacheSize ?? defaultCacheSize(flags.cacheDir);
   const cache = ChunkCache.open(flags.cacheDir, { maximumBytes });
@@ -153,13 +154,14 @@ async function start(image: string, directory: string, flags: MountFlags): Promi
     cache,
     platform: flags.platform,
     readTimeoutMs,
-    driver: flags.driver,
-    workers: flags.workers,
+    server,
     onFailure: note,
   });
   const stop = (): void =>
     void served.unmount({ lazy: true }).catch((error) => reportError(error, flags.json === true));
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop);
   void served.ended.finally(() => cache.close());
+  // The first miss needs it; nobody waits for it now.
+  void loadZstd('decompress');
   return served;
 }

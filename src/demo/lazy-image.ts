@@ -9,6 +9,7 @@ import { type OpenChunks, openChunks } from '../image/open-chunks.ts';
 import { openImage } from '../image/open-image.ts';
 import { readFile } from '../image/read-file.ts';
 import { resolvePath } from '../image/resolve-path.ts';
+import { MountWorkers } from '../mount/mount-workers.ts';
 import { serveImage } from '../mount/serve-image.ts';
 import type { ImageSource } from '../oci/image.ts';
 
@@ -58,6 +59,7 @@ async function mount({ open, signal }: LazyImageOptions, cache: ChunkCache, root
     mountPoint: root,
     cache,
     readTimeoutMs,
+    server: new MountWorkers(),
     onFailure: () => undefined,
     signal,
   });

@@ -3,7 +3,7 @@ import type { ChunkMap } from '../chunk/chunk-map.ts';
 import { type DigestAlgorithm, hash } from '../digest/hash.ts';
 import { IntegrityError, RegistryError } from '../errors.ts';
 import type { BlobSource, Descriptor } from '../oci/image.ts';
-import { decompress } from '../zstd/codec.ts';
+import { decompress, loadZstd } from '../zstd/codec.ts';
 import { fetchChannels } from './channels.ts';
 import type { BatchSource, ChunkBatch, ChunkResult } from './fetch-store.ts';
 import { frames } from './frames.ts';
@@ -49,6 +49,7 @@ export class BlobChunks implements ChunkStore, BatchSource {
   ): Promise<void> {
     const device = this.#device(batch.device);
     const { chunks, descriptor } = device;
+    await loadZstd('decompress');
     const wanted = batch.chunks.map((chunk) => ({
       offset: chunks.compressedOffset(chunk),
       length: chunks.compressedLength(chunk),

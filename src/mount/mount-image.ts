@@ -1,32 +1,12 @@
-import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { FuseSession } from '../fuse/session.ts';
 import type { UnmountOptions } from '../fuse/unmount.ts';
 import { loadNative } from '../native.ts';
-import { workerFile } from '../worker-file.ts';
 import type { ServeMessage, WorkerMessage } from './messages.ts';
 import { missChannels, type ReadFailed } from './miss-channels.ts';
 import { Misses } from './misses.ts';
+import type { MountWorkers } from './mount-workers.ts';
 import type { ImageMountOptions, MountedImage } from './mounted-image.ts';
-
-/** More workers than this never made a mount faster on the machines measured: the kernel hands out the requests. */
-const maximumWorkers = 4;
-
-/** Worker threads on their way up: started early, so that they are ready when the bootstrap is. */
-export class MountWorkers {
-  readonly threads: readonly Worker[];
-
-  /** @param count - without the addon, one serves the mount's only descriptor as well as many */
-  constructor(count: number = Math.min(availableParallelism(), maximumWorkers)) {
-    const file = workerFile('serve-worker', import.meta.url);
-    this.threads = Array.from({ length: count }, () => new Worker(file));
-  }
-
-  /** For workers that never got a mount: one that serves cannot be terminated. */
-  async terminate(): Promise<void> {
-    await Promise.all(this.threads.map((thread) => thread.terminate()));
-  }
-}
 
 /** An image that is mounted, served by worker threads of this process. */
 export class ImageMount implements MountedImage {
@@ -59,7 +39,7 @@ export class ImageMount implements MountedImage {
    * Mounts an image. When this returns, the mount answers.
    * @throws {FuseError} SLUICE_MOUNT_FAILED, SLUICE_FUSE_UNAVAILABLE, SLUICE_NATIVE_MISSING
    */
-  static async start(options: ImageMountOptions, workers: MountWorkers = new MountWorkers()): Promise<ImageMount> {
+  static async start(options: ImageMountOptions, workers: MountWorkers): Promise<ImageMount> {
     const session = await FuseSession.open(options);
     return new ImageMount(session, workers, options);
   }

@@ -5,12 +5,10 @@ import { type OpenChunks, openChunks } from '../image/open-chunks.ts';
 import { openImage } from '../image/open-image.ts';
 import type { ImageSource, Platform } from '../oci/image.ts';
 import { missChannels, type ReadFailed } from './miss-channels.ts';
-import { ImageMount, MountWorkers } from './mount-image.ts';
+import { ImageMount } from './mount-image.ts';
+import type { MountWorkers } from './mount-workers.ts';
 import type { ImageMountOptions, MountedImage } from './mounted-image.ts';
 import { pathOf } from './path-of.ts';
-
-/** Who talks to the kernel: worker threads of ours, or libfuse. docs/drivers.md */
-export type MountDriver = 'fuse' | 'libfuse';
 
 export interface ServeImageOptions {
   /** Closed when the mount has ended, or could not be made. */
@@ -21,10 +19,11 @@ export interface ServeImageOptions {
   readonly platform?: Platform | undefined;
   /** As for openChunks(). */
   readonly readTimeoutMs?: number | undefined;
-  /** Default: `fuse`. Never another one than was asked for. */
-  readonly driver?: MountDriver | undefined;
-  /** Threads of driver `fuse`. */
-  readonly workers?: number | undefined;
+  /**
+   * Who talks to the kernel: worker threads of ours, taken over, or libfuse (docs/drivers.md). Never another one than was
+   * asked for.
+   */
+  readonly server: MountWorkers | 'libfuse';
   /** Told of every failed read, in words: image, file and reason. */
   readonly onFailure: (message: string) => void;
   readonly signal?: AbortSignal | undefined;
@@ -35,8 +34,7 @@ export interface ServeImageOptions {
  * @throws what openImage() and the driver throw; nothing is left behind then
  */
 export async function serveImage(options: ServeImageOptions): Promise<MountedImage> {
-  const { source, mountPoint, cache, onFailure } = options;
-  const workers = options.driver === 'libfuse' ? undefined : new MountWorkers(options.workers);
+  const { source, mountPoint, cache, server, onFailure } = options;
   let content: OpenChunks | undefined;
   try {
     const image = await openImage(source, { files: cache.files, platform: options.platform, signal: options.signal });
@@ -44,7 +42,7 @@ export async function serveImage(options: ServeImageOptions): Promise<MountedIma
     content = opened;
     const { bootstrap, reference } = image;
     const parts = { bootstrap, mountPoint, source: reference, ...opened };
-    const mount = workers === undefined ? await startLibfuse(parts) : await ImageMount.start(parts, workers);
+    const mount = server === 'libfuse' ? await startLibfuse(parts) : await ImageMount.start(parts, server);
     const report = (message: unknown): void => {
       const failure = message as ReadFailed;
       if (failure.mountPoint === mount.mountPoint)
@@ -59,7 +57,7 @@ export async function serveImage(options: ServeImageOptions): Promise<MountedIma
     return { mountPoint: mount.mountPoint, ended, unmount: (how) => mount.unmount(how) };
   } catch (error) {
     content?.close();
-    await Promise.all([workers?.terminate(), source.close()]);
+    await Promise.all([server === 'libfuse' ? undefined : server.terminate(), source.close()]);
     throw error;
   }
 }

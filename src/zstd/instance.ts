@@ -1,4 +1,4 @@
-import createModule, { type ZstdModule } from 'zstd-codec/lib/zstd-codec-binding-wasm.js';
+import type { ZstdModule } from 'zstd-codec/lib/zstd-codec-binding-wasm.js';
 
 /**
  * What libzstd needs besides the bytes themselves: program data and stack (5.1 MiB), and at level 19, the highest used
@@ -6,11 +6,19 @@ import createModule, { type ZstdModule } from 'zstd-codec/lib/zstd-codec-binding
  */
 export const heapReserve = 128 * 1024 * 1024;
 
+type CreateModule = typeof import('zstd-codec/lib/zstd-codec-binding-wasm.js');
+
+let createModule: CreateModule | undefined;
 let compiled: WebAssembly.Module | undefined;
 
-/** Compiles zstd; until that is done {@link instantiate} throws. Doing it twice costs nothing. */
+/**
+ * Loads and compiles zstd; until that is done {@link instantiate} throws. Doing it twice costs nothing. The module is
+ * 770 kB of text, 27 ms to load: a mount need not wait for it.
+ */
 export async function compileZstd(): Promise<void> {
-  compiled ??= await WebAssembly.compile(liftMemoryLimit(embeddedBinary()));
+  if (compiled !== undefined) return;
+  createModule = (await import('zstd-codec/lib/zstd-codec-binding-wasm.js')).default;
+  compiled = await WebAssembly.compile(liftMemoryLimit(embeddedBinary(createModule)));
 }
 
 /**
@@ -23,7 +31,8 @@ export async function compileZstd(): Promise<void> {
  */
 export function instantiate(heapSize: number): ZstdModule {
   const module = compiled;
-  if (module === undefined) throw new Error('loadZstd() must have finished before zstd is used');
+  if (module === undefined || createModule === undefined)
+    throw new Error('loadZstd() must have finished before zstd is used');
   return createModule({
     TOTAL_MEMORY: Math.ceil(heapSize / 0x10000) * 0x10000,
     print: () => undefined,
@@ -37,8 +46,8 @@ export function instantiate(heapSize: number): ZstdModule {
 }
 
 /** zstd-codec carries its binary as a data URI inside the factory's own text. */
-function embeddedBinary(): Buffer {
-  const base64 = /data:application\/octet-stream;base64,([A-Za-z0-9+/=]+)/.exec(createModule.toString())?.[1];
+function embeddedBinary(factory: CreateModule): Buffer {
+  const base64 = /data:application\/octet-stream;base64,([A-Za-z0-9+/=]+)/.exec(factory.toString())?.[1];
   if (base64 === undefined) throw new Error('Cannot load zstd-codec: its WebAssembly binary is not where 0.1.5 has it');
   return Buffer.from(base64, 'base64');
 }

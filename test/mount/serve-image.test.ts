@@ -2,6 +2,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ChunkCache } from '../../src/cache/chunk-cache.ts';
 import { NotFoundError } from '../../src/errors.ts';
+import { MountWorkers } from '../../src/mount/mount-workers.ts';
 import { serveImage } from '../../src/mount/serve-image.ts';
 import type { ImageSource } from '../../src/oci/image.ts';
 import { openSource } from '../../src/transport/open.ts';
@@ -46,7 +47,9 @@ describe('serveImage()', () => {
       const { source, closed } = counted(original, async (signal) => fail?.() ?? original.resolve(signal));
       const cache = ChunkCache.open(path.join(directory, 'cache'), { maximumBytes: 2 ** 30 });
       const mountPoint = path.join(directory, 'nowhere');
-      await expect(serveImage({ source, mountPoint, cache, onFailure: () => undefined })).rejects.toMatchObject({
+      await expect(
+        serveImage({ source, mountPoint, cache, server: new MountWorkers(1), onFailure: () => undefined }),
+      ).rejects.toMatchObject({
         code,
       });
       expect(closed()).toBe(1);
