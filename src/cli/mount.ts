@@ -4,6 +4,7 @@ import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { Command, Option } from 'commander';
 import { FuseError } from '../errors.ts';
+import type { MountWorkers } from '../mount/mount-workers.ts';
 import type { MountedImage } from '../mount/mounted-image.ts';
 import type { Platform } from '../oci/image.ts';
 import { type PackedError, packError, reviveError } from '../packed-error.ts';
@@ -136,6 +137,21 @@ async function start(image: string, directory: string, flags: MountFlags): Promi
   // Threads first: they start on another core while this one loads the rest.
   const { MountWorkers } = await import('../mount/mount-workers.ts');
   const server = flags.driver === 'libfuse' ? flags.driver : new MountWorkers(flags.workers);
+  try {
+    return await mountImage(image, directory, flags, server);
+  } catch (error) {
+    // They would keep the process alive. Doing it twice does no harm.
+    if (server !== 'libfuse') await server.terminate();
+    throw error;
+  }
+}
+
+async function mountImage(
+  image: string,
+  directory: string,
+  flags: MountFlags,
+  server: MountWorkers | 'libfuse',
+): Promise<MountedImage> {
   const [{ serveImage }, { ChunkCache }, { openSource }, { loadZstd }] = await Promise.all([
     import('../mount/serve-image.ts'),
     import('../cache/chunk-cache.ts'),
