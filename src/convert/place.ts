@@ -1,6 +1,6 @@
+import { paddedSize } from '../chunk/parameters.ts';
 import type { Extent } from '../erofs/inode.ts';
 import type { LayerEntry } from '../tree/layer-entry.ts';
-import { pageCeil } from './spool.ts';
 
 /** Where a file that lower layers already hold lies in their devices. */
 export interface KnownFile {
@@ -54,7 +54,7 @@ export function placeFiles(
       repeatedBytes += file.size;
       continue;
     }
-    const length = file.extents.reduce((sum, extent) => sum + pageCeil(extent.length), 0);
+    const length = file.extents.reduce((sum, extent) => sum + paddedSize(extent.length), 0);
     const own = { entry: index, extents: file.extents, length };
     placed.push(own);
     if (key !== undefined) placedByDigest.set(key, own);

@@ -1,11 +1,11 @@
 import { ChunkMap, type StoredChunk } from '../chunk/chunk-map.ts';
 import { deduplicate, type FileSpan, fileExtents } from '../chunk/deduplicate.ts';
+import { paddedSize } from '../chunk/parameters.ts';
 import type { Extent } from '../erofs/inode.ts';
 import type { LayerEntry } from '../tree/layer-entry.ts';
 import type { CutLayer, CutRequest } from './cut-layer.ts';
 import type { KnownContent } from './known-content.ts';
 import { type PlacedFile, type Placement, placeFiles } from './place.ts';
-import { pageCeil } from './spool.ts';
 import type { UnpackedLayer } from './unpack-layer.ts';
 
 /** Chunks to compress and store, in device order. */
@@ -87,11 +87,11 @@ function* chunkPieces(runs: readonly Extent[], lengths: Uint32Array): Generator<
     const pieces: number[] = [];
     for (let left = length; left > 0; ) {
       const { deviceOffset, length: runLength } = runs[run] ?? { deviceOffset: 0, length: 0 };
-      const count = Math.min(left, pageCeil(runLength) - used);
+      const count = Math.min(left, paddedSize(runLength) - used);
       if (count > 0) pieces.push(deviceOffset + used, count);
       left -= count;
       used += count;
-      if (used === pageCeil(runLength)) {
+      if (used === paddedSize(runLength)) {
         if (++run > runs.length) throw new RangeError('Cannot place chunks: they are longer than the files');
         used = 0;
       }

@@ -1,14 +1,10 @@
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { PAGE_SIZE, paddedSize } from '../chunk/parameters.ts';
 import type { Extent } from '../erofs/inode.ts';
+import type { DataRun } from '../tar/sparse.ts';
 
-const pageSize = 4096;
 const bufferSize = 1 << 20;
-const zeros = new Uint8Array(pageSize);
-
-/** Rounds up to whole pages. */
-export function pageCeil(length: number): number {
-  return Math.ceil(length / pageSize) * pageSize;
-}
+const zeros = new Uint8Array(PAGE_SIZE);
 
 /**
  * The data of one layer's files on the local disk while it is converted: every file's runs one after the other, each
@@ -47,7 +43,7 @@ export class SpoolWriter {
 
   /** Appends zeros. */
   pad(length: number): void {
-    for (let left = length; left > 0; left -= pageSize) this.write(zeros.subarray(0, Math.min(left, pageSize)));
+    for (let left = length; left > 0; left -= PAGE_SIZE) this.write(zeros.subarray(0, Math.min(left, PAGE_SIZE)));
   }
 
   close(): void {
@@ -91,12 +87,6 @@ export class SpoolReader {
   }
 }
 
-/** A run of a file's data in bytes, as a sparse map gives it. */
-export interface DataRun {
-  readonly offset: number;
-  readonly length: number;
-}
-
 /**
  * How many pieces the map of a sparse file may have. EROFS has an index of 8 bytes for each, also for those in a hole:
  * without a bound, one page of data in a hole of 500 GB would cost a gigabyte of bootstrap.
@@ -114,7 +104,7 @@ const maximumPiece = 16 << 20;
  * @returns extents whose `deviceOffset` counts from `position`, each taking whole pages there
  */
 export function layOutRuns(runs: readonly DataRun[], size: number, position: number): Extent[] {
-  const piece = runs.length === 1 && runs[0]?.length === size ? pageSize : pieceSize(size);
+  const piece = runs.length === 1 && runs[0]?.length === size ? PAGE_SIZE : pieceSize(size);
   const pieces: { offset: number; end: number }[] = [];
   for (const run of runs) {
     if (run.length === 0) continue;
@@ -127,13 +117,13 @@ export function layOutRuns(runs: readonly DataRun[], size: number, position: num
   let deviceOffset = position;
   return pieces.map(({ offset, end }) => {
     const extent = { offset, length: end - offset, device: 0, deviceOffset };
-    deviceOffset += pageCeil(end - offset);
+    deviceOffset += paddedSize(end - offset);
     return extent;
   });
 }
 
 function pieceSize(size: number): number {
-  let piece = pageSize;
+  let piece = PAGE_SIZE;
   while (piece < maximumPiece && size / piece > maximumPieces) piece *= 2;
   return piece;
 }

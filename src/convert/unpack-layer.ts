@@ -1,5 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
+import { paddedSize } from '../chunk/parameters.ts';
 import { verifyStream } from '../digest/verified-stream.ts';
 import type { Extent } from '../erofs/inode.ts';
 import { IntegrityError } from '../errors.ts';
@@ -8,7 +9,7 @@ import { type TarEntry, type TarHandler, TarParser } from '../tar/reader.ts';
 import type { LayerEntry } from '../tree/layer-entry.ts';
 import { layerEntryFromTar } from '../tree/tar-entry.ts';
 import { decompressLayer } from './decompress.ts';
-import { layOutRuns, pageCeil, SpoolWriter } from './spool.ts';
+import { layOutRuns, SpoolWriter } from './spool.ts';
 
 /** A job of the worker pool. */
 export interface UnpackRequest {
@@ -159,7 +160,7 @@ class SpooledFile {
   /** Pads the last page. */
   finish(): Uint8Array | undefined {
     const last = this.#extents.at(-1);
-    if (last !== undefined) this.#spool.pad(last.deviceOffset + pageCeil(last.length) - this.#spool.position);
+    if (last !== undefined) this.#spool.pad(last.deviceOffset + paddedSize(last.length) - this.#spool.position);
     return this.#hash?.digest();
   }
 

@@ -5,9 +5,7 @@ import type { BlobSource, Descriptor, ImageSource, Platform, RawManifest } from 
 import { type Manifest, parseIndex, parseManifest } from '../oci/manifest.ts';
 import { isIndex } from '../oci/media-types.ts';
 import { platformCandidates, selectPlatform } from '../oci/platform.ts';
-
-/** A config is JSON that a person wrote or a builder made; more is an attempt to fill memory. */
-const maximumConfigSize = 16 << 20;
+import { readDocument } from '../oci/read-document.ts';
 
 /** One image of a source: the manifest for a platform and its config, digests verified. */
 export interface ResolvedImage {
@@ -52,28 +50,6 @@ export async function resolveConfig(
   signal?: AbortSignal,
 ): Promise<ResolvedImage> {
   const manifest = parseManifest(raw);
-  const configBytes = await readBytes(source, manifest.config, maximumConfigSize, signal);
+  const configBytes = await readDocument(source, manifest.config, signal);
   return { raw, manifest, config: parseConfig(configBytes), configBytes };
-}
-
-/**
- * A whole small blob, digest and size verified.
- * @throws {FormatError} SLUICE_MANIFEST_INVALID when the descriptor claims more than `maximum` bytes
- */
-async function readBytes(
-  source: BlobSource,
-  descriptor: Descriptor,
-  maximum: number,
-  signal?: AbortSignal,
-): Promise<Uint8Array> {
-  if (descriptor.size > maximum) {
-    throw new FormatError(
-      'SLUICE_MANIFEST_INVALID',
-      `Cannot read ${descriptor.digest}: ${descriptor.size} bytes, more than ${maximum}`,
-    );
-  }
-  const parts: Uint8Array[] = [];
-  const stream = source.readBlob(descriptor, undefined, signal);
-  for await (const part of verifyStream(stream, descriptor, `blob ${descriptor.digest}`)) parts.push(part);
-  return Buffer.concat(parts);
 }

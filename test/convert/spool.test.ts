@@ -1,7 +1,8 @@
 import path from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { layOutRuns, pageCeil, SpoolReader, SpoolWriter } from '../../src/convert/spool.ts';
+import { paddedSize } from '../../src/chunk/parameters.ts';
+import { layOutRuns, SpoolReader, SpoolWriter } from '../../src/convert/spool.ts';
 import { content } from '../support/content.ts';
 import { withTemporaryDirectory } from '../support/temporary.ts';
 
@@ -51,7 +52,7 @@ describe('layOutRuns()', () => {
         let position = 4096;
         for (const extent of extents) {
           expect(extent.deviceOffset).toBe(position);
-          position += pageCeil(extent.length);
+          position += paddedSize(extent.length);
         }
       }),
     );
