@@ -1,5 +1,3 @@
-import { verifyStream } from '../digest/verified-stream.ts';
-import { FormatError } from '../errors.ts';
 import { type ImageConfig, parseConfig } from '../oci/config.ts';
 import type { BlobSource, Descriptor, ImageSource, Platform, RawManifest } from '../oci/image.ts';
 import { type Manifest, parseIndex, parseManifest } from '../oci/manifest.ts';
