@@ -14,10 +14,12 @@ const ranks: readonly (readonly string[])[] = [
   ['packed-error.ts', 'digest', 'zstd', 'tar', 'erofs'],
   ['tree', 'chunk', 'oci'],
   ['blob', 'bootstrap'],
-  ['registry', 'layout', 'archive', 'cache', 'fetch', 'fuse'],
+  ['registry', 'layout', 'archive', 'cache', 'fetch', 'fuse', 'profile', 'hot'],
   ['image', 'transport'],
-  ['convert', 'mount'],
-  ['check', 'export', 'demo'],
+  ['convert', 'prefetch'],
+  ['mount', 'check', 'export', 'optimize'],
+  ['runtime', 'control', 'demo'],
+  ['startup'],
   ['cli'],
 ];
 const pureRanks = new Set([1, 2, 3]);

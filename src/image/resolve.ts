@@ -1,5 +1,5 @@
 import { type ImageConfig, parseConfig } from '../oci/config.ts';
-import type { BlobSource, Descriptor, ImageSource, Platform, RawManifest } from '../oci/image.ts';
+import type { BlobSource, ImageSource, Platform, RawManifest } from '../oci/image.ts';
 import { type Manifest, parseIndex, parseManifest } from '../oci/manifest.ts';
 import { isIndex } from '../oci/media-types.ts';
 import { platformCandidates, selectPlatform } from '../oci/platform.ts';

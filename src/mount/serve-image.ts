@@ -2,7 +2,7 @@ import { displayText } from '../byte-string.ts';
 import type { ChunkCache } from '../cache/chunk-cache.ts';
 import { SluiceError } from '../errors.ts';
 import { type OpenChunks, openChunks } from '../image/open-chunks.ts';
-import { openImage } from '../image/open-image.ts';
+import { type OpenImage, openImage } from '../image/open-image.ts';
 import type { ImageSource, Platform } from '../oci/image.ts';
 import { missChannels, type ReadFailed } from './miss-channels.ts';
 import { ImageMount } from './mount-image.ts';
@@ -29,11 +29,16 @@ export interface ServeImageOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A mounted image, and what is known of it. */
+export interface ServedImage extends MountedImage {
+  readonly image: OpenImage;
+}
+
 /**
  * Mounts an image from wherever it is; returns when the mount answers. This process may serve other mounts besides.
  * @throws what openImage() and the driver throw; nothing is left behind then
  */
-export async function serveImage(options: ServeImageOptions): Promise<MountedImage> {
+export async function serveImage(options: ServeImageOptions): Promise<ServedImage> {
   const { source, mountPoint, cache, server, onFailure } = options;
   let content: OpenChunks | undefined;
   try {
@@ -54,7 +59,7 @@ export async function serveImage(options: ServeImageOptions): Promise<MountedIma
       opened.close();
       await source.close();
     });
-    return { mountPoint: mount.mountPoint, ended, unmount: (how) => mount.unmount(how) };
+    return { image, mountPoint: mount.mountPoint, ended, unmount: (how) => mount.unmount(how) };
   } catch (error) {
     content?.close();
     await Promise.all([server === 'libfuse' ? undefined : server.terminate(), source.close()]);
