@@ -4,6 +4,11 @@ import type { Readiness } from './workload.ts';
 export interface LinkResult {
   /** `none`, `100mbit-20ms`. */
   readonly name: string;
+  /**
+   * What stands between the two: nothing, two namespaces with a wire of user space between them (packets are delayed and
+   * queued, as on a real link), or a proxy (bytes are: TCP's own start is not seen).
+   */
+  readonly kind: 'loopback' | 'wire' | 'proxy';
   /** Undefined: not limited. */
   readonly megabitsPerSecond?: number;
   readonly roundTripMs?: number;
@@ -32,9 +37,9 @@ export interface Sample {
   /** When the container's own program began to run. */
   readonly firstExecMs?: number;
   readonly readyMs: number;
-  /** Received by the client up to ready, headers and all. */
+  /** Received by the client up to ready, headers of all layers included; of a proxy, those of HTTP and TLS alone. */
   readonly bytes: number;
-  /** Answered by the registry up to ready. */
+  /** That the registry has got up to ready, answered or not. */
   readonly requests: number;
   /** Of the whole machine but registry and link, up to ready. */
   readonly cpuMs: number;
