@@ -1,47 +1,116 @@
-import { hash } from './hash.ts';
+import { descriptorDigest, HASH_SIZE, hashBlock, MERKLE_BLOCK_SIZE } from './merkle-format.ts';
 
-/** fs-verity as sluice uses it: SHA-256, blocks of 4096 bytes, no salt. */
-const blockSize = 4096;
-const hashSize = 32;
-
-/** struct fsverity_descriptor of fs/verity/fsverity_private.h: little-endian, 256 bytes, what is not set is zero. */
-const descriptorSize = 256;
-const descriptorField = { version: 0, hashAlgorithm: 1, logBlockSize: 2, dataSize: 8, rootHash: 16 } as const;
-/** FS_VERITY_HASH_ALG_SHA256 of include/uapi/linux/fsverity.h. */
-const hashAlgorithmSha256 = 1;
+/** What the whole tree comes down to. */
+export interface MerkleRoot {
+  /** Bytes of the file. */
+  readonly size: number;
+  /** 32 bytes; all zeros for an empty file. */
+  readonly rootHash: Uint8Array;
+  /** What `fsverity digest` prints, 32 bytes: it stands for root hash and size. */
+  readonly digest: Uint8Array;
+}
 
 /**
- * The Merkle tree of fs-verity over some bytes, of which it keeps the hash of each block: 32 bytes for each 4096.
- * Its {@link digest} stands for all bytes and their number; with it trusted, each block can be verified on its own.
+ * Takes a finished hash block.
  *
- * Source: Documentation/filesystems/fsverity.rst, "Merkle tree" and "fs-verity descriptor".
+ * @param level - 0 for the one that holds hashes of pages
+ * @param index - among the blocks of its level
+ * @param block - 4096 bytes, the receiver's
  */
-export class MerkleTree {
-  /** What `fsverity digest` prints, as 32 bytes. */
-  readonly digest: Uint8Array;
-  readonly #leaves: Uint8Array;
-  readonly #size: number;
+export type OnHashBlock = (level: number, index: number, block: Uint8Array) => void;
 
-  /** @param bytes - the whole file; read once and not kept, shared memory is fine */
-  constructor(bytes: Uint8Array) {
-    this.#size = bytes.length;
-    this.#leaves = hashBlocks(bytes);
-    let level = this.#leaves;
-    while (level.length > hashSize) level = hashBlocks(level);
-    this.digest = hash('sha256', descriptor(bytes.length, level));
+/**
+ * Builds the Merkle tree of fs-verity over a file that comes in pieces, from the front. Holds one block a level; who
+ * wants more of the tree takes it as it goes by, lower levels before higher ones.
+ */
+export class MerkleBuilder {
+  readonly #levels = [new Level()];
+  readonly #onHashBlock: OnHashBlock | undefined;
+  #size = 0;
+
+  constructor(onHashBlock?: OnHashBlock) {
+    this.#onHashBlock = onHashBlock;
   }
 
   /**
-   * @param index - of the block, counted from 0
-   * @param block - 4096 bytes, fewer for the last block of the file; not kept
-   * @returns whether these are the block's bytes; false also when there is no such block
+   * @param bytes - whole pages; only the last piece of a file may end within one. Not kept, shared memory is fine
    */
-  verifyBlock(index: number, block: Uint8Array): boolean {
-    const length = index < 0 ? 0 : Math.min(blockSize, this.#size - index * blockSize);
-    if (length <= 0 || block.length !== length) return false;
-    const expected = this.#leaves.subarray(index * hashSize, (index + 1) * hashSize);
-    return Buffer.compare(hashBlock(block), expected) === 0;
+  addPages(bytes: Uint8Array): this {
+    this.#grow(bytes.length);
+    for (let offset = 0; offset < bytes.length; offset += MERKLE_BLOCK_SIZE) {
+      this.#push(0, hashBlock(bytes.subarray(offset, offset + MERKLE_BLOCK_SIZE)));
+    }
+    return this;
   }
+
+  /** @param hashes - what {@link pageHashes} gave for whole pages; not kept */
+  addPageHashes(hashes: Uint8Array): this {
+    if (hashes.length % HASH_SIZE !== 0) throw new RangeError('Cannot build Merkle tree: half a hash');
+    this.#grow((hashes.length / HASH_SIZE) * MERKLE_BLOCK_SIZE);
+    for (let offset = 0; offset < hashes.length; offset += HASH_SIZE) {
+      this.#push(0, hashes.subarray(offset, offset + HASH_SIZE));
+    }
+    return this;
+  }
+
+  /** Ends the file. Called once, last. */
+  finish(): MerkleRoot {
+    let level = 0;
+    while (this.#level(level).count > 1) this.#flush(level++);
+    const rootHash = this.#level(level).block.slice(0, HASH_SIZE);
+    return { size: this.#size, rootHash, digest: descriptorDigest(this.#size, rootHash) };
+  }
+
+  #grow(length: number): void {
+    if (this.#size % MERKLE_BLOCK_SIZE !== 0) throw new RangeError('Cannot build Merkle tree: bytes after half a page');
+    this.#size += length;
+  }
+
+  /** A full block is let go only when another hash follows: a level with one hash in all is none, but the root. */
+  #push(index: number, hash: Uint8Array): void {
+    const level = this.#level(index);
+    if (level.used === MERKLE_BLOCK_SIZE) this.#flush(index);
+    level.block.set(hash, level.used);
+    level.used += HASH_SIZE;
+    level.count++;
+  }
+
+  #flush(index: number): void {
+    const level = this.#level(index);
+    this.#push(index + 1, hashBlock(level.block));
+    this.#onHashBlock?.(index, level.flushed++, level.block.slice());
+    level.block.fill(0);
+    level.used = 0;
+  }
+
+  #level(index: number): Level {
+    this.#levels[index] ??= new Level();
+    return this.#levels[index];
+  }
+}
+
+/** The hash block of a level that is being filled. */
+class Level {
+  readonly block = new Uint8Array(MERKLE_BLOCK_SIZE);
+  used = 0;
+  flushed = 0;
+  /** Hashes of the level so far. */
+  count = 0;
+}
+
+/**
+ * The hashes of all pages of `bytes`, 32 bytes each, one after the other. Made in any thread, put together by
+ * {@link MerkleBuilder.addPageHashes}.
+ *
+ * @param bytes - not kept, shared memory is fine
+ */
+export function pageHashes(bytes: Uint8Array): Uint8Array {
+  const hashes = new Uint8Array(Math.ceil(bytes.length / MERKLE_BLOCK_SIZE) * HASH_SIZE);
+  for (let page = 0; page * MERKLE_BLOCK_SIZE < bytes.length; page++) {
+    const start = page * MERKLE_BLOCK_SIZE;
+    hashes.set(hashBlock(bytes.subarray(start, start + MERKLE_BLOCK_SIZE)), page * HASH_SIZE);
+  }
+  return hashes;
 }
 
 /**
@@ -50,35 +119,5 @@ export class MerkleTree {
  * @param bytes - the whole file; read once and not kept, shared memory is fine
  */
 export function fsverityDigest(bytes: Uint8Array): Uint8Array {
-  return new MerkleTree(bytes).digest;
-}
-
-/** The hashes of all blocks of `bytes`, one after the other: the next level of the tree. */
-function hashBlocks(bytes: Uint8Array): Uint8Array {
-  const count = Math.ceil(bytes.length / blockSize);
-  const hashes = new Uint8Array(count * hashSize);
-  for (let i = 0; i < count; i++) {
-    hashes.set(hashBlock(bytes.subarray(i * blockSize, (i + 1) * blockSize)), i * hashSize);
-  }
-  return hashes;
-}
-
-/** A block that ends early counts as filled up with zeros. */
-function hashBlock(block: Uint8Array): Uint8Array {
-  if (block.length === blockSize) return hash('sha256', block);
-  const padded = new Uint8Array(blockSize);
-  padded.set(block);
-  return hash('sha256', padded);
-}
-
-/** @param rootHash - empty for an empty file, whose root hash is all zeros */
-function descriptor(dataSize: number, rootHash: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(descriptorSize);
-  const view = new DataView(bytes.buffer);
-  view.setUint8(descriptorField.version, 1);
-  view.setUint8(descriptorField.hashAlgorithm, hashAlgorithmSha256);
-  view.setUint8(descriptorField.logBlockSize, Math.log2(blockSize));
-  view.setBigUint64(descriptorField.dataSize, BigInt(dataSize), true);
-  bytes.set(rootHash, descriptorField.rootHash);
-  return bytes;
+  return new MerkleBuilder().addPages(bytes).finish().digest;
 }

@@ -3,7 +3,8 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { hash } from '../../src/digest/hash.ts';
-import { fsverityDigest, MerkleTree } from '../../src/digest/merkle.ts';
+import { fsverityDigest, MerkleBuilder, pageHashes } from '../../src/digest/merkle.ts';
+import { hashBlockCounts } from '../../src/digest/merkle-format.ts';
 import { withTemporaryDirectory } from '../support/temporary.ts';
 import { has } from '../support/tools.ts';
 
@@ -59,42 +60,40 @@ describe('fsverityDigest()', () => {
   });
 });
 
-describe('MerkleTree.verifyBlock()', () => {
-  const size = 3 * block + 100;
-  const bytes = content(size);
-  const tree = new MerkleTree(bytes);
-  const blockAt = (index: number) => bytes.slice(index * block, (index + 1) * block);
+describe('MerkleBuilder', () => {
+  const bytes = content(130 * block + 7);
 
-  it('takes every block of the file', () => {
-    for (let i = 0; i < 4; i++) expect(tree.verifyBlock(i, blockAt(i))).toBe(true);
-    expect(hex(tree.digest)).toBe(hex(fsverityDigest(bytes)));
+  it('gives one digest however the pages come in', () => {
+    const expected = hex(fsverityDigest(bytes));
+    const whole = 128 * block;
+    const mixed = new MerkleBuilder()
+      .addPages(bytes.subarray(0, block))
+      .addPageHashes(pageHashes(bytes.subarray(block, whole)));
+    expect(hex(mixed.addPages(bytes.subarray(whole)).finish().digest)).toBe(expected);
+    const single = new MerkleBuilder();
+    for (let at = 0; at < bytes.length; at += block) single.addPages(bytes.subarray(at, at + block));
+    expect(hex(single.finish().digest)).toBe(expected);
   });
 
-  it('refuses one flipped bit anywhere in a block', () => {
-    for (let bit = 0; bit < 100 * 8; bit += 7) {
-      const bad = blockAt(3);
-      bad[bit >> 3]! ^= 1 << (bit & 7);
-      expect(tree.verifyBlock(3, bad)).toBe(false);
-    }
+  it('takes nothing behind half a page, and no half hash', () => {
+    expect(() => new MerkleBuilder().addPages(bytes).addPages(bytes)).toThrow(RangeError);
+    expect(() => new MerkleBuilder().addPages(bytes).addPageHashes(new Uint8Array(32))).toThrow(RangeError);
+    expect(() => new MerkleBuilder().addPageHashes(new Uint8Array(31))).toThrow(RangeError);
   });
 
-  it.each([
-    ['another block', 0, blockAt(1)],
-    ['a block behind the end', 4, blockAt(3)],
-    ['a block before the start', -2, blockAt(2)],
-    ['no bytes', 4, new Uint8Array(0)],
-    ['the last block with its padding', 3, Buffer.concat([blockAt(3), new Uint8Array(block - 100)])],
-    ['two blocks', 0, bytes.slice(0, 2 * block)],
-  ])('refuses %s', (_name, index, bad) => {
-    expect(tree.verifyBlock(index, bad)).toBe(false);
+  it('lets hash blocks go by, each once, all of each level', () => {
+    const seen: string[] = [];
+    new MerkleBuilder((level, index) => seen.push(`${level}/${index}`)).addPages(bytes).finish();
+    expect(seen).toEqual(['0/0', '0/1', '1/0']);
+    expect(hashBlockCounts(bytes.length)).toEqual([2, 1]);
   });
 
-  it('holds the SHA-256 of a whole block, unsalted', () => {
-    const tree1 = new MerkleTree(blockAt(0));
+  it('holds the SHA-256 of a page, unsalted', () => {
+    const page = bytes.subarray(0, block);
     const descriptor = Buffer.alloc(256);
     descriptor.set([1, 1, 12, 0]);
     descriptor.writeBigUInt64LE(BigInt(block), 8);
-    descriptor.set(hash('sha256', blockAt(0)), 16);
-    expect(hex(tree1.digest)).toBe(hex(hash('sha256', descriptor)));
+    descriptor.set(hash('sha256', page), 16);
+    expect(hex(new MerkleBuilder().addPages(page).finish().digest)).toBe(hex(hash('sha256', descriptor)));
   });
 });

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { byteString, bytesOf, displayText } from '../../src/byte-string.ts';
 import { parseBytes, parseCount } from '../../src/cli/options.ts';
-import { MerkleTree } from '../../src/digest/merkle.ts';
 import { parseMountInfo } from '../../src/fuse/mount-info.ts';
 import { parseDigest } from '../../src/oci/digest.ts';
 import { parsePlatform } from '../../src/oci/platform.ts';
@@ -9,7 +8,6 @@ import { formatReference, parseReference } from '../../src/oci/reference.ts';
 import { packError, reviveError } from '../../src/packed-error.ts';
 import { parseChallenges } from '../../src/registry/challenge.ts';
 import { responseError } from '../../src/registry/response-error.ts';
-import { content } from '../support/content.ts';
 import { fuzz, fuzzText } from '../support/fuzz.ts';
 
 describe('any text gives a value or a SluiceError', () => {
@@ -87,18 +85,5 @@ describe('any text gives a value or a SluiceError', () => {
       // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be shown
       expect(displayText(name)).not.toMatch(/[\x00-\x1f\x7f]/);
     });
-  });
-});
-
-describe('MerkleTree', () => {
-  it('verifies no block but the right one', () => {
-    const bytes = content('merkle', 10_000);
-    const tree = new MerkleTree(bytes);
-    const block = bytes.subarray(4096, 8192);
-    fuzz(2000, block, (damaged) => {
-      expect(tree.verifyBlock(1, damaged)).toBe(Buffer.compare(damaged, block) === 0);
-      expect(new MerkleTree(damaged).digest).toHaveLength(32);
-    });
-    for (const index of [-1, 0, 2, 3, 0.5, Number.NaN, 2 ** 53]) expect(tree.verifyBlock(index, block)).toBe(false);
   });
 });
