@@ -46,6 +46,7 @@ export const errorTable = {
   SLUICE_MANIFEST_UNSUPPORTED: format,
   SLUICE_ARCHIVE_INVALID: format,
   SLUICE_CONFIG_INVALID: format,
+  SLUICE_PROFILE_INVALID: format,
   // Integrity: bytes that are well-formed but not the ones that were promised.
   SLUICE_DIGEST_MISMATCH: integrity,
   SLUICE_SIZE_MISMATCH: integrity,

@@ -1,5 +1,6 @@
-import { displayText } from '../byte-string.ts';
+import { type ByteString, displayText } from '../byte-string.ts';
 import type { ChunkCache } from '../cache/chunk-cache.ts';
+import { pathsOf } from '../erofs/paths-of.ts';
 import { SluiceError } from '../errors.ts';
 import { type OpenChunks, openChunks } from '../image/open-chunks.ts';
 import { type OpenImage, openImage } from '../image/open-image.ts';
@@ -8,7 +9,6 @@ import { missChannels, type ReadFailed } from './miss-channels.ts';
 import { ImageMount } from './mount-image.ts';
 import type { MountWorkers } from './mount-workers.ts';
 import type { ImageMountOptions, MountedImage } from './mounted-image.ts';
-import { pathOf } from './path-of.ts';
 
 export interface ServeImageOptions {
   /** Closed when the mount has ended, or could not be made. */
@@ -51,7 +51,9 @@ export async function serveImage(options: ServeImageOptions): Promise<ServedImag
     const report = (message: unknown): void => {
       const failure = message as ReadFailed;
       if (failure.mountPoint === mount.mountPoint)
-        onFailure(`${reference}: ${failureText(failure, pathOf(bootstrap.erofs, failure.nid))}`);
+        onFailure(
+          `${reference}: ${failureText(failure, pathsOf(bootstrap.erofs, new Set([failure.nid])).get(failure.nid))}`,
+        );
     };
     missChannels.failed.subscribe(report);
     const ended = mount.ended.finally(async () => {
@@ -72,7 +74,7 @@ async function startLibfuse(parts: ImageMountOptions): Promise<MountedImage> {
   return LibfuseMount.start(parts);
 }
 
-function failureText({ offset, error }: ReadFailed, path: ReturnType<typeof pathOf>): string {
+function failureText({ offset, error }: ReadFailed, path: ByteString | undefined): string {
   const file = path === undefined ? 'a file' : `"${displayText(path)}"`;
   const reason = error instanceof SluiceError ? `${error.message} (${error.code})` : String(error);
   return `Cannot read ${file} at ${offset}: ${reason}`;
