@@ -123,6 +123,7 @@ describe('PageVerifier.addHashBlock()', () => {
     ['of a negative level', { level: -1, index: 0 }, Buffer.alloc(pageSize)],
     ['behind the last of its level', { level: 0, index: 3 }, Buffer.alloc(pageSize)],
     ['beside the only one of the top', { level: 1, index: 1 }, blocks.get('1/0')!],
+    ['128 places behind the only one of the top', { level: 1, index: 128 }, blocks.get('1/0')!],
     ['cut short', { level: 0, index: 0 }, blocks.get('0/0')!.subarray(0, 4095)],
     ['without its zeros', { level: 0, index: 2 }, blocks.get('0/2')!.subarray(0, 44 * 32)],
   ])('refuses a block %s', (_name, address, block) => {
