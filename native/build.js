@@ -1,7 +1,8 @@
-// Builds the addon when the package is installed. Where that is not possible the installation goes on without it:
-// sluice works, slower, and says so. SLUICE_REQUIRE_NATIVE=1 makes a missing addon fail the installation instead.
+// Builds the addon when the package is installed, and the wire of `sluice bench` beside it. Where that is not possible
+// the installation goes on without: sluice works, slower, and says so. SLUICE_REQUIRE_NATIVE=1 makes a missing addon, or
+// wire, fail the installation instead.
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import process from 'node:process';
@@ -44,9 +45,21 @@ function build() {
   }
 }
 
-const reason = build();
-if (reason !== undefined) {
-  process.stderr.write(`sluice: the native addon was not built: ${reason}\n`);
-  process.stderr.write('sluice: it works without; mounts are slower, and take root\n');
-  process.exitCode = process.env.SLUICE_REQUIRE_NATIVE === '1' ? 1 : 0;
+/** After the addon, whose build empties the folder. @returns as build() does */
+function buildWire() {
+  if (process.platform !== 'linux') return `it is for Linux, this is ${process.platform}`;
+  const args = ['-O2', '-Wall', '-o', path.join(folder, 'build/netshape'), path.join(folder, 'netshape.c')];
+  mkdirSync(path.join(folder, 'build'), { recursive: true });
+  const run = spawnSync(process.env.CC || 'cc', args, { encoding: 'utf8' });
+  if (run.status === 0) return undefined;
+  return run.error?.message ?? run.stderr.split('\n').find((line) => / error: /.test(line)) ?? `status ${run.status}`;
 }
+
+function report(what, reason, consequence) {
+  if (reason === undefined) return;
+  process.stderr.write(`sluice: ${what} was not built: ${reason}\nsluice: ${consequence}\n`);
+  if (process.env.SLUICE_REQUIRE_NATIVE === '1') process.exitCode = 1;
+}
+
+report('the native addon', build(), 'it works without; mounts are slower, and take root');
+report('the wire of `sluice bench`', buildWire(), 'slow links are imitated by a proxy instead');

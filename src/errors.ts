@@ -79,6 +79,7 @@ export const errorTable = {
   SLUICE_MOUNT_FAILED: fuse,
   SLUICE_UNMOUNT_FAILED: fuse,
   SLUICE_NATIVE_MISSING: fuse,
+  SLUICE_BENCH_FAILED: fuse,
   // Usage: what was asked for makes no sense as asked.
   SLUICE_REFERENCE_INVALID: usage,
   SLUICE_OPTION_INVALID: usage,
