@@ -2,7 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { SluiceError, UsageError } from '../errors.ts';
 import { reportError } from './output.ts';
 import { causeOfAbort } from './signals.ts';
-import { version } from './version.ts';
+import { version } from '../version.ts';
 
 const examples = `
 Examples:

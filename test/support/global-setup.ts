@@ -6,14 +6,17 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 let run: RunDirectory | undefined;
 
 /**
- * Once before the suite: builds `dist/`, because worker threads and the command run the built files while tests run the
- * sources; and gives the run a temporary directory of its own.
+ * Once before the suite: builds `dist/` and `bundle/`, because worker threads and the command run the built files while
+ * tests run the sources; and gives the run a temporary directory of its own.
  */
 export function setup(): void {
   const compiler = ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'];
-  const { status } = spawnSync(process.execPath, compiler, { cwd: root, stdio: 'inherit' });
+  const bundler = ['node_modules/rolldown/bin/cli.mjs', '--config', 'rolldown.config.ts', '--logLevel', 'warn'];
+  const failed = [compiler, bundler].filter(
+    (command) => spawnSync(process.execPath, command, { cwd: root, stdio: 'inherit' }).status !== 0,
+  );
   // Files are written in spite of type errors; while somebody works on one part, the tests of the others can run.
-  if (status !== 0 && process.env.CI) throw new Error('Cannot build dist/: see the messages of the compiler above');
+  if (failed.length > 0 && process.env.CI) throw new Error('Cannot build: see the messages above');
   run = new RunDirectory();
   run.enter();
 }
