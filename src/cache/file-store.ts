@@ -8,11 +8,15 @@ import { ensureFolder, plainFile } from './directory.ts';
 
 /**
  * What is kept whole, so that mounting a known image again needs no network.
- * Manifests and configs go by the SHA-256 of their bytes. A bootstrap goes by its Merkle root, which its reader checks.
+ * Manifests and configs go by the SHA-256 of their bytes. A bootstrap goes by its Merkle root, which its reader checks;
+ * a list of referrers by the SHA-256 of what was asked: what it lists is verified when it is used.
  */
-export type FileKind = 'manifest' | 'config' | 'bootstrap';
+export type FileKind = 'manifest' | 'config' | 'bootstrap' | 'referrers';
 
-const fileName = /^(?:manifest|config|bootstrap)-[0-9a-f]{64}$/;
+const fileName = /^(?:manifest|config|bootstrap|referrers)-[0-9a-f]{64}$/;
+/** What is not named after its bytes. */
+const unverified: ReadonlySet<FileKind> = new Set(['bootstrap', 'referrers']);
+
 const temporaryName = /^\.[0-9a-f]{16}$/;
 
 /** A temporary file this old belongs to a process that was killed. */
@@ -35,7 +39,7 @@ export class FileStore {
 
   /**
    * Keeps `bytes`. Failures are published, not thrown: the caller has what it needs.
-   * @param hex - 64 digits: SHA-256 of the bytes; for a bootstrap its Merkle root
+   * @param hex - 64 digits, as {@link FileKind} says
    * @returns whether it is in the cache now
    */
   async put(kind: FileKind, hex: string, bytes: Uint8Array): Promise<boolean> {
@@ -53,7 +57,8 @@ export class FileStore {
 
   /**
    * What {@link put} kept. A manifest or config is returned only when its digest is right; a wrong one is removed.
-   * @returns a buffer of the caller's; undefined when there is none. A bootstrap is **not** verified.
+   * @returns a buffer of the caller's; undefined when there is none. A bootstrap, or a list of referrers, is **not**
+   *   verified.
    */
   async get(kind: FileKind, hex: string): Promise<Uint8Array | undefined> {
     const file = this.#path(kind, hex);
@@ -61,7 +66,7 @@ export class FileStore {
     if (stats === undefined || stats.size > this.#maximumBytes) return undefined;
     try {
       const bytes = await readNoFollow(file);
-      if (kind === 'bootstrap' || createHash('sha256').update(bytes).digest('hex') === hex) {
+      if (unverified.has(kind) || createHash('sha256').update(bytes).digest('hex') === hex) {
         const now = new Date();
         await utimes(file, now, now);
         return bytes;

@@ -1,27 +1,38 @@
 import type { FileStore } from '../cache/file-store.ts';
-import { describeBytes } from '../oci/canonical-json.ts';
+import { hash } from '../digest/hash.ts';
+import { describeBytes, writeManifest } from '../oci/canonical-json.ts';
 import { type Digest, digestHex } from '../oci/digest.ts';
 import type { BlobSource, Descriptor, ImageSource, RawManifest } from '../oci/image.ts';
-import { sniffMediaType } from '../oci/manifest.ts';
+import { type ImageIndex, parseIndex, sniffMediaType } from '../oci/manifest.ts';
+import { mediaType } from '../oci/media-types.ts';
 import { readDocument } from '../oci/read-document.ts';
 
+/** A list of referrers this old is asked for again, beside the start that uses it. */
+const listLifeMs = 24 * 3600 * 1000;
+
+/** On a kept list: when the registry gave it. */
+const askedAnnotation = 'dev.sluice.asked';
+
 /**
- * Keeps the manifests and the config of an image, so that opening it again by digest needs no network. A tag may name
- * another image by now, so it is asked for every time.
+ * Keeps the manifests and the config of an image, and what refers to it, so that opening it again by digest needs no
+ * network. A tag may name another image by now, so it is asked for every time.
  */
-export class KeptDocuments implements BlobSource, Pick<ImageSource, 'resolve' | 'readManifest'> {
+export class KeptDocuments implements BlobSource, Pick<ImageSource, 'resolve' | 'readManifest' | 'referrers'> {
   readonly #source: ImageSource;
   readonly #files: FileStore;
+  /** Of the reference, when it has one. */
+  readonly #digest: Digest | undefined;
 
   /** @param source - stays the caller's */
   constructor(source: ImageSource, files: FileStore) {
     this.#source = source;
     this.#files = files;
+    this.#digest = /@(sha256:[0-9a-f]{64})$/.exec(source.reference)?.[1] as Digest | undefined;
   }
 
   async resolve(signal?: AbortSignal): Promise<RawManifest> {
-    const [, digest] = /@(sha256:[0-9a-f]{64})$/.exec(this.#source.reference) ?? [];
-    const bytes = digest === undefined ? undefined : await this.#files.get('manifest', digestHex(digest as Digest));
+    const digest = this.#digest;
+    const bytes = digest === undefined ? undefined : await this.#files.get('manifest', digestHex(digest));
     if (bytes === undefined) return this.#keep(await this.#source.resolve(signal));
     return { descriptor: describeBytes(sniffMediaType(bytes, `manifest ${digest}`), bytes), bytes };
   }
@@ -30,6 +41,29 @@ export class KeptDocuments implements BlobSource, Pick<ImageSource, 'resolve' | 
     const bytes = await this.#files.get('manifest', digestHex(descriptor.digest));
     if (bytes !== undefined) return { descriptor, bytes };
     return this.#keep(await this.#source.readManifest(descriptor, signal));
+  }
+
+  /**
+   * Unlike a manifest, a list changes. Opened by tag, the image needs the network anyway and the list is asked for;
+   * opened by digest, the kept one is good enough for a start, which would otherwise wait for it.
+   */
+  async referrers(digest: Digest, artifactType?: string, signal?: AbortSignal): Promise<readonly Descriptor[]> {
+    const kept = await this.#keptList(digest, artifactType);
+    if (kept === undefined) return this.askReferrers(digest, artifactType, signal);
+    const asked = Date.parse(kept.annotations[askedAnnotation] ?? '');
+    const fresh = Math.abs(Date.now() - asked) < listLifeMs;
+    if (this.#digest !== undefined && fresh) return kept.manifests;
+    const asking = this.askReferrers(digest, artifactType, signal).catch(() => kept.manifests);
+    return this.#digest === undefined ? asking : kept.manifests;
+  }
+
+  /** Asks the source in any case, and keeps what it says. */
+  async askReferrers(digest: Digest, artifactType?: string, signal?: AbortSignal): Promise<readonly Descriptor[]> {
+    const manifests = await this.#source.referrers(digest, artifactType, signal);
+    const annotations = { [askedAnnotation]: new Date().toISOString() };
+    const { bytes } = writeManifest(mediaType.ociIndex, { manifests, annotations });
+    await this.#files.put('referrers', listName(digest, artifactType), bytes);
+    return manifests;
   }
 
   /** @param descriptor - of the config: nothing else is read by this face */
@@ -42,8 +76,22 @@ export class KeptDocuments implements BlobSource, Pick<ImageSource, 'resolve' | 
     yield bytes;
   }
 
+  async #keptList(digest: Digest, artifactType: string | undefined): Promise<ImageIndex | undefined> {
+    const bytes = await this.#files.get('referrers', listName(digest, artifactType));
+    try {
+      return bytes && parseIndex({ descriptor: describeBytes(mediaType.ociIndex, bytes), bytes });
+    } catch {
+      // Damaged on disk: it is asked for again and replaced.
+      return undefined;
+    }
+  }
+
   async #keep(manifest: RawManifest): Promise<RawManifest> {
     await this.#files.put('manifest', digestHex(manifest.descriptor.digest), manifest.bytes);
     return manifest;
   }
+}
+
+function listName(digest: Digest, artifactType = ''): string {
+  return Buffer.from(hash('sha256', Buffer.from(`${digest} ${artifactType}`))).toString('hex');
 }

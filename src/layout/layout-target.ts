@@ -3,7 +3,8 @@ import { mkdir, open, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { writeAtomically } from '../atomic-file.ts';
 import { verifyStream } from '../digest/verified-stream.ts';
-import type { Descriptor, ImageTarget, RawManifest } from '../oci/image.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Descriptor, ImageTarget, RawManifest, ReferrerTarget } from '../oci/image.ts';
 import {
   layoutBlobPath,
   layoutFile,
@@ -28,7 +29,7 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-class LayoutTarget implements ImageTarget {
+class LayoutTarget implements ImageTarget, ReferrerTarget {
   readonly reference: string;
   readonly repository = undefined;
   readonly #root: string;
@@ -72,12 +73,22 @@ class LayoutTarget implements ImageTarget {
     if (!tag && referrer === undefined) return;
     await replaceLocked(path.join(this.#root, layoutFile), () => layoutFileContent, signal);
     const listed = tag ? manifest.descriptor : (referrer?.descriptor ?? manifest.descriptor);
-    const update = (old: Uint8Array | undefined) => updateLayoutIndex(old, listed, tag ? this.#tag : undefined);
-    await replaceLocked(path.join(this.#root, layoutIndexFile), update, signal);
-    await syncFolder(this.#root);
+    await this.#updateIndex((old) => updateLayoutIndex(old, listed, tag ? this.#tag : undefined), signal);
+  }
+
+  /** What is replaced stays as a file: a layout does not know who else refers to it. */
+  async putReferrer(manifest: RawManifest, replaced: readonly Digest[], signal?: AbortSignal): Promise<void> {
+    await this.putBlob(manifest.descriptor, () => one(manifest.bytes), signal);
+    const listed = describeReferrer(manifest)?.descriptor ?? manifest.descriptor;
+    await this.#updateIndex((old) => updateLayoutIndex(old, listed, undefined, replaced), signal);
   }
 
   async close(): Promise<void> {}
+
+  async #updateIndex(update: (old: Uint8Array | undefined) => Uint8Array, signal?: AbortSignal): Promise<void> {
+    await replaceLocked(path.join(this.#root, layoutIndexFile), update, signal);
+    await syncFolder(this.#root);
+  }
 
   #blobFile(descriptor: Descriptor): string {
     return path.join(this.#root, layoutBlobPath(descriptor.digest));
@@ -85,6 +96,6 @@ class LayoutTarget implements ImageTarget {
 }
 
 /** Opens an OCI layout folder for writing; it is made when it does not exist. Several processes may write at once. */
-export function openLayoutTarget(reference: LayoutReference): ImageTarget {
+export function openLayoutTarget(reference: LayoutReference): ImageTarget & ReferrerTarget {
   return new LayoutTarget(reference);
 }

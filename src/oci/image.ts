@@ -89,3 +89,13 @@ export interface ImageTarget {
   putManifest(manifest: RawManifest, tag: boolean, signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
+
+/** A place that holds images to which other manifests can be attached: these name the image as their subject. */
+export interface ReferrerTarget extends Pick<ImageTarget, 'reference' | 'putBlob' | 'close'> {
+  /**
+   * Stores a manifest that has a subject, so that `ImageSource.referrers` lists it. The subject does not change.
+   * @param replaced - referrers of the same subject that are not listed from now on; their manifests are deleted where
+   *   the place lets one
+   */
+  putReferrer(manifest: RawManifest, replaced: readonly Digest[], signal?: AbortSignal): Promise<void>;
+}

@@ -78,17 +78,20 @@ export function selectTagged(entries: readonly Descriptor[], tag: string | undef
  *
  * @param bytes - the file as it is; `undefined` when there is none yet
  * @param tag - `undefined` puts the image in the place of the one without a tag
+ * @param dropped - what is to be listed no more
  */
 export function updateLayoutIndex(
   bytes: Uint8Array | undefined,
   descriptor: Descriptor,
   tag: string | undefined,
+  dropped: readonly Digest[] = [],
 ): Uint8Array {
   const old = bytes === undefined ? {} : parseJsonObject(bytes, layoutIndexFile);
   const named: Descriptor =
     tag === undefined ? descriptor : { ...descriptor, annotations: { ...descriptor.annotations, [refName]: tag } };
   const stays = (entry: Json, index: number): boolean => {
     const known = parseDescriptor(objectAt(entry, layoutIndexFile), `${layoutIndexFile} manifest ${index}`);
+    if (dropped.includes(known.digest)) return false;
     if (isReferrer(named) || isReferrer(known)) return known.digest !== named.digest;
     return stringMapAt(objectAt(entry, layoutIndexFile).annotations, layoutIndexFile)[refName] !== tag;
   };

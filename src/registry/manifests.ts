@@ -1,4 +1,4 @@
-import { IntegrityError, NotFoundError } from '../errors.ts';
+import { IntegrityError, NotFoundError, SluiceError } from '../errors.ts';
 import { describeBytes, writeManifest } from '../oci/canonical-json.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Descriptor, RawManifest } from '../oci/image.ts';
@@ -13,6 +13,8 @@ import { parseUrl } from './url.ts';
 
 /** A list of referrers is paged; a registry that always has another page is not followed without end. */
 const maximumPages = 100;
+/** Each entry of such a list is held in memory; pages of 4 MiB would fill it. */
+const maximumReferrers = 10_000;
 
 /** A call whose whole body is read within each try. */
 async function document(
@@ -84,9 +86,29 @@ export class ManifestStore {
     if (referrer !== undefined && !subjectKept) await this.#putFallback(referrer, signal);
   }
 
-  /** Manifests that name `digest` as their subject. Source: OCI distribution-spec 1.1, "Listing Referrers". */
+  /**
+   * Stores a manifest as its subject's referrer, by digest.
+   * @param replaced - listed no more from now on, and deleted if this registry and these credentials allow it
+   */
+  async putReferrer(manifest: RawManifest, replaced: readonly Digest[], signal?: AbortSignal): Promise<void> {
+    const subjectKept = await this.#put(manifest.descriptor.digest, manifest, signal);
+    const referrer = describeReferrer(manifest);
+    if (referrer !== undefined && !subjectKept) await this.#putFallback(referrer, signal, replaced);
+    for (const digest of replaced) {
+      if (digest !== manifest.descriptor.digest) await this.#delete(digest, signal);
+    }
+  }
+
+  /**
+   * Manifests that name `digest` as their subject. A registry may have the API for it, or only the fallback tag: both
+   * are asked for at once, so that either costs one round trip.
+   * Source: OCI distribution-spec 1.1, "Listing Referrers", "Unavailable Referrers API".
+   */
   async referrers(digest: Digest, artifactType?: string, signal?: AbortSignal): Promise<readonly Descriptor[]> {
-    const found = (await this.#referrersApi(digest, artifactType, signal)) ?? (await this.#fallback(digest, signal));
+    const fallback = this.#fallback(digest, signal);
+    // Nobody waits for it where the API answers.
+    fallback.catch(() => undefined);
+    const found = (await this.#referrersApi(digest, artifactType, signal)) ?? (await fallback);
     return artifactType === undefined ? found : found.filter((entry) => entry.artifactType === artifactType);
   }
 
@@ -132,6 +154,7 @@ export class ManifestStore {
       });
       if (response.status !== 200) return page === 0 ? undefined : found;
       found.push(...parseIndex({ descriptor: describeBytes(mediaType.ociIndex, bytes), bytes }).manifests);
+      if (found.length > maximumReferrers) return found.slice(0, maximumReferrers);
       const [, link] = /<([^>]+)>\s*;\s*rel="?next"?/.exec(response.header('link') ?? '') ?? [];
       const next = link === undefined ? undefined : parseUrl(link, target);
       if (next === undefined) return found;
@@ -150,9 +173,32 @@ export class ManifestStore {
   }
 
   /** Source: OCI distribution-spec 1.1, "Pushing Manifests with Subject". Two writers at once may lose an entry. */
-  async #putFallback({ subject, descriptor }: Referrer, signal?: AbortSignal): Promise<void> {
-    const others = (await this.#fallback(subject, signal)).filter(({ digest }) => digest !== descriptor.digest);
+  async #putFallback(
+    { subject, descriptor }: Referrer,
+    signal?: AbortSignal,
+    replaced: readonly Digest[] = [],
+  ): Promise<void> {
+    const gone = new Set([descriptor.digest, ...replaced]);
+    const others = (await this.#fallback(subject, signal)).filter(({ digest }) => !gone.has(digest));
     const index = writeManifest(mediaType.ociIndex, { manifests: [...others, descriptor] });
     await this.#put(referrersTag(subject), index, signal);
+  }
+
+  /** Many registries and most credentials do not allow it; then it stays, and its date tells that it is the older one. */
+  async #delete(digest: Digest, signal?: AbortSignal): Promise<void> {
+    try {
+      const response = await this.#client.call({
+        method: 'DELETE',
+        target: `/v2/${this.#repository}/manifests/${digest}`,
+        scopes: [`repository:${this.#repository}:pull,push,delete`],
+        expect: [202],
+        action: `delete manifest ${digest}`,
+        retry: false,
+        signal,
+      });
+      await response.discard();
+    } catch (error) {
+      if (!(error instanceof SluiceError)) throw error;
+    }
   }
 }

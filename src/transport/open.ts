@@ -4,8 +4,9 @@ import { openOciArchiveTarget } from '../archive/oci-archive-target.ts';
 import { UsageError } from '../errors.ts';
 import { openLayoutImage } from '../layout/layout-folder.ts';
 import { openLayoutTarget } from '../layout/layout-target.ts';
-import type { ImageSource, ImageTarget } from '../oci/image.ts';
+import type { ImageSource, ImageTarget, ReferrerTarget } from '../oci/image.ts';
 import { parseReference } from '../oci/reference.ts';
+import { openRegistryReferrerTarget } from '../registry/referrer-target.ts';
 import { openRegistryImage } from '../registry/registry-image.ts';
 import type { RegistryOptions } from '../registry/registry-options.ts';
 import { openRegistryTarget } from '../registry/registry-target.ts';
@@ -46,6 +47,26 @@ export function openTarget(text: string, options: RegistryOptions): ImageTarget 
       throw new UsageError(
         'SLUICE_REFERENCE_INVALID',
         `Cannot write to "${text}": a docker archive holds no chunked blobs; use docker://, oci: or oci-archive:`,
+      );
+  }
+}
+
+/**
+ * Opens the image `text` names as a place to attach manifests to; it may be named by digest.
+ * @throws {UsageError} SLUICE_REFERENCE_INVALID, also for an archive: nothing can be added to that
+ */
+export function openReferrerTarget(text: string, options: RegistryOptions): ReferrerTarget {
+  const reference = parseReference(text);
+  switch (reference.transport) {
+    case 'docker':
+      return openRegistryReferrerTarget(reference, options);
+    case 'oci':
+      return openLayoutTarget(reference);
+    case 'oci-archive':
+    case 'docker-archive':
+      throw new UsageError(
+        'SLUICE_REFERENCE_INVALID',
+        `Cannot attach to "${text}": an archive is written as a whole; use docker:// or oci:`,
       );
   }
 }
