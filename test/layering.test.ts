@@ -10,7 +10,7 @@ const source = fileURLToPath(new URL('../src/', import.meta.url));
  * docs/architecture.md shows the same table.
  */
 const ranks: readonly (readonly string[])[] = [
-  ['errors.ts', 'native.ts', 'version.ts', 'byte-string.ts', 'worker-file.ts', 'atomic-file.ts'],
+  ['errors.ts', 'native.ts', 'version.ts', 'byte-string.ts', 'worker-file.ts', 'package-file.ts', 'atomic-file.ts'],
   ['packed-error.ts', 'digest', 'zstd', 'tar', 'erofs'],
   ['tree', 'chunk', 'oci'],
   ['blob', 'bootstrap'],

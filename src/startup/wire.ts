@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { FuseError } from '../errors.ts';
+import { packageFile } from '../package-file.ts';
 import { endProcess } from './child.ts';
 
 /** What a link is like. Worth measuring: 1000/1 (same rack), 100/20 (same country), 50/150 (another continent). */
@@ -31,8 +31,8 @@ export interface WireEnd {
   command(...command: readonly string[]): readonly [string, ...string[]];
 }
 
-/** Built by native/build.js; the same relative place from `src/` and from `dist/`. */
-const program = fileURLToPath(new URL('../../native/build/netshape', import.meta.url));
+/** Built by native/build.js. */
+const program = packageFile('native/build/netshape');
 
 /** At least a round trip's worth of bytes, so that one TCP connection fills the link. */
 function queueKib({ megabitsPerSecond, roundTripMs }: LinkSpeed): number {
