@@ -14,11 +14,12 @@ export const blobTrailer = {
   originSize: 36, // u32
   digestAlgorithm: 40, // u8, of the chunks' digests
   reserved: 41, // u8[23], zero
-  payloadDigest: 64, // u8[32], SHA-256 of the frame's payload before this field
+  verityDigest: 64, // u8[32], fs-verity digest of the device image
+  payloadDigest: 96, // u8[32], SHA-256 of the frame's payload before this field
 } as const;
-export const BLOB_TRAILER_SIZE = 96;
+export const BLOB_TRAILER_SIZE = 128;
 export const BLOB_MAGIC = 'SluiceLB';
-export const BLOB_VERSION = 1;
+export const BLOB_VERSION = 2;
 
 /** Source: RFC 8878, section 3.1.2: magic number and length, both u32. */
 export const SKIPPABLE_HEADER_SIZE = 8;

@@ -12,6 +12,8 @@ export interface BlobMetadata {
   readonly chunks: ChunkMap;
   /** Of the chunks' digests. */
   readonly algorithm: DigestAlgorithm;
+  /** The fs-verity digest of the device image, 32 bytes. */
+  readonly verityDigest: Uint8Array;
   /** The blobs below this one, lowest first. */
   readonly chain: readonly Digest[];
   /** What the converter made the blob from, and how: it is used again only where that is equal. */

@@ -28,6 +28,8 @@ type Section = (typeof sectionNames)[number];
 /** What the trailer says, checked against itself. */
 export interface BlobTrailer {
   readonly algorithm: DigestAlgorithm;
+  /** Of the device image, 32 bytes; a view. */
+  readonly verityDigest: Uint8Array;
   /** Bytes of the metadata frame, which ends the blob; the trailer is its end. */
   readonly metadataLength: number;
   /** Compressed length and uncompressed size of each section, bytes. */
@@ -61,7 +63,8 @@ export function parseBlobTrailer(tail: Uint8Array): BlobTrailer {
   };
   const { entries, chunks, origin } = sections;
   const metadataLength = SKIPPABLE_HEADER_SIZE + entries.length + chunks.length + origin.length + BLOB_TRAILER_SIZE;
-  return { algorithm, metadataLength, sections };
+  const verityDigest = trailer.subarray(blobTrailer.verityDigest, blobTrailer.payloadDigest);
+  return { algorithm, verityDigest, metadataLength, sections };
 }
 
 function readSection(trailer: Buffer, name: Section): { length: number; size: number } {
@@ -82,7 +85,7 @@ function readSection(trailer: Buffer, name: Section): { length: number; size: nu
  * @throws {IntegrityError} SLUICE_DIGEST_MISMATCH when the frame is damaged
  */
 export function parseBlobMetadata(frame: Uint8Array, blobSize: number): BlobMetadata {
-  const { algorithm, metadataLength, sections } = parseBlobTrailer(frame);
+  const { algorithm, verityDigest, metadataLength, sections } = parseBlobTrailer(frame);
   if (frame.length !== metadataLength) throw invalid(`${frame.length} bytes of metadata, want ${metadataLength}`);
   checkDigest(frame);
   let position = SKIPPABLE_HEADER_SIZE;
@@ -98,7 +101,7 @@ export function parseBlobMetadata(frame: Uint8Array, blobSize: number): BlobMeta
   const origin = readOrigin(originBytes);
   const { entries, fileDigests } = readEntries(entryBytes);
   checkDevices(entries, origin.chain.length, chunks.deviceSize);
-  return { entries, fileDigests, chunks, algorithm, ...origin };
+  return { entries, fileDigests, chunks, algorithm, verityDigest, ...origin };
 }
 
 function checkDigest(frame: Uint8Array): void {

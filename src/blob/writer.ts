@@ -34,6 +34,7 @@ export function writeBlobMetadata(metadata: BlobMetadata): Uint8Array {
     trailer.writeUInt32LE(raw[i]?.length ?? 0, field + 4);
   }
   trailer.writeUInt8(digestCode(metadata.algorithm), blobTrailer.digestAlgorithm);
+  trailer.set(metadata.verityDigest, blobTrailer.verityDigest);
   const payload = Buffer.concat([...sections, trailer]);
   const digestStart = payload.length - BLOB_TRAILER_SIZE + blobTrailer.payloadDigest;
   payload.set(hash('sha256', payload.subarray(0, digestStart)), digestStart);

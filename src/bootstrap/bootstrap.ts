@@ -19,6 +19,7 @@ export interface SharedBootstrap {
 /** An image's metadata, verified: its tree, and where each byte of its files lies. Immutable. */
 export class Bootstrap {
   readonly erofs: ErofsReader;
+  /** Their `verityDigest`s are views of the bootstrap. */
   readonly devices: readonly BootstrapDevice[];
   /** Of the chunks' digests. */
   readonly digestAlgorithm: DigestAlgorithm;
@@ -101,14 +102,20 @@ function readDevices(erofs: ErofsReader, records: Buffer, chunkMaps: readonly Ch
   return chunkMaps.map((chunks, i) => {
     const { tag, blocks } = erofs.devices[i] ?? { tag: '', blocks: -1 };
     if (!/^[0-9a-f]{64}$/.test(tag)) throw invalid(`the tag of device ${i} is no digest`);
-    const blobSize = Number(records.readBigUInt64LE(i * DEVICE_RECORD_SIZE + deviceFields.blobSize));
+    const record = records.subarray(i * DEVICE_RECORD_SIZE, (i + 1) * DEVICE_RECORD_SIZE);
+    const blobSize = Number(record.readBigUInt64LE(deviceFields.blobSize));
     if (blocks * PAGE_SIZE !== chunks.deviceSize) {
       throw invalid(`device ${i} has ${blocks} blocks, but its chunks ${chunks.deviceSize} bytes`);
     }
     if (!(blobSize >= chunks.compressedSize && Number.isSafeInteger(blobSize))) {
       throw invalid(`the blob of device ${i} has ${blobSize} bytes, but its frames ${chunks.compressedSize}`);
     }
-    return { blob: parseDigest(`sha256:${tag}`), blobSize, chunks };
+    return {
+      blob: parseDigest(`sha256:${tag}`),
+      blobSize,
+      chunks,
+      verityDigest: record.subarray(deviceFields.verityDigest),
+    };
   });
 }
 

@@ -56,7 +56,6 @@ export function parseFooter(bytes: Uint8Array): Footer {
     erofs: section('erofs'),
     devices: section('devices'),
     chunkMaps: section('chunkMaps'),
-    profile: section('profile'),
   };
   if (sections.erofs.offset !== 0) throw invalid(`its EROFS image begins at ${sections.erofs.offset}`);
   return { algorithm, sections };
@@ -64,7 +63,9 @@ export function parseFooter(bytes: Uint8Array): Footer {
 
 function checkSupported(footer: Buffer, start: number): void {
   const version = footer.readUInt32LE(footerFields.version);
-  if (version !== BOOTSTRAP_VERSION) throw unsupported(`format version ${version}, want ${BOOTSTRAP_VERSION}`);
+  if (version !== BOOTSTRAP_VERSION) {
+    throw unsupported(`format version ${version}, want ${BOOTSTRAP_VERSION}; convert the image again`);
+  }
   const unknown = footer.readUInt32LE(footerFields.incompatFeatures) & ~KNOWN_INCOMPAT_FEATURES;
   if (unknown !== 0) {
     const offset = start + footerFields.incompatFeatures;

@@ -16,17 +16,15 @@ export const footerFields = {
   devicesLength: 48, // u64
   chunkMapsOffset: 56, // u64
   chunkMapsLength: 64, // u64
-  profileOffset: 72, // u64
-  profileLength: 80, // u64, 0 when there is no startup profile
 } as const;
 
 export const BOOTSTRAP_MAGIC = 'SluiceBS';
-export const BOOTSTRAP_VERSION = 1;
+export const BOOTSTRAP_VERSION = 2;
 
 /** Incompatible features this version knows: none yet. */
 export const KNOWN_INCOMPAT_FEATURES = 0;
 
-export type SectionName = 'erofs' | 'devices' | 'chunkMaps' | 'profile';
+export type SectionName = 'erofs' | 'devices' | 'chunkMaps';
 
 /** Bytes of the file. */
 export interface Section {
@@ -40,5 +38,6 @@ export const deviceFields = {
   blobSize: 0, // u64, bytes of the compressed blob
   chunkCount: 8, // u32
   reserved: 12, // u32, zero
+  verityDigest: 16, // u8[32], fs-verity digest of the device image
 } as const;
-export const DEVICE_RECORD_SIZE = 16;
+export const DEVICE_RECORD_SIZE = 48;

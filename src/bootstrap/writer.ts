@@ -13,6 +13,8 @@ export interface BootstrapDevice {
   /** Bytes of the compressed blob. */
   readonly blobSize: number;
   readonly chunks: ChunkMap;
+  /** The fs-verity digest of the device image, 32 bytes: what single pages of it are verified against. */
+  readonly verityDigest: Uint8Array;
 }
 
 export interface BootstrapContent {
@@ -24,8 +26,7 @@ export interface BootstrapContent {
 }
 
 /**
- * Writes a bootstrap: EROFS image, device records, chunk maps, (empty) profile table, footer. The bytes depend on the
- * content only: the build time is 0, the UUID is made from the devices.
+ * Writes a bootstrap: EROFS image, device records, chunk maps, footer. The bytes depend on the content only: the build time is 0, the UUID is made from the devices.
  *
  * @returns whole blocks, a new array
  * @throws {FormatError} SLUICE_EROFS_INVALID for a tree that EROFS cannot hold
@@ -46,7 +47,6 @@ export function writeBootstrap({ tree, devices, algorithm }: BootstrapContent): 
     erofs: place(image.length),
     devices: place(records.length),
     chunkMaps: place(chunkMaps.length),
-    profile: place(0),
   };
   const footerOffset = Math.ceil(end / PAGE_SIZE) * PAGE_SIZE;
   const bytes = new Uint8Array(footerOffset + PAGE_SIZE);
@@ -57,10 +57,11 @@ export function writeBootstrap({ tree, devices, algorithm }: BootstrapContent): 
   return bytes;
 }
 
-function deviceRecord({ blobSize, chunks }: BootstrapDevice): Uint8Array {
+function deviceRecord({ blobSize, chunks, verityDigest }: BootstrapDevice): Uint8Array {
   const record = Buffer.alloc(DEVICE_RECORD_SIZE);
   record.writeBigUInt64LE(BigInt(blobSize), deviceFields.blobSize);
   record.writeUInt32LE(chunks.count, deviceFields.chunkCount);
+  record.set(verityDigest, deviceFields.verityDigest);
   return record;
 }
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { BlobMetadata } from '../blob/metadata.ts';
 import { hash } from '../digest/hash.ts';
+import { MerkleBuilder } from '../digest/merkle.ts';
 import { SluiceError } from '../errors.ts';
 import { checkMetadata } from '../image/merge-layers.ts';
 import type { OpenImage } from '../image/open-image.ts';
@@ -27,7 +28,7 @@ export interface CheckedBlob {
 
 /**
  * Reads a blob from front to back: every chunk against its digest, the whole against the manifest, the device image
- * against the config, the metadata frame against the bootstrap. Holds one chunk at a time.
+ * against the config and its fs-verity digest, the metadata frame against the bootstrap. Holds one chunk at a time.
  *
  * @param problems - takes what is wrong but for the chunks
  * @throws what says nothing about the image: the source's errors
@@ -40,6 +41,7 @@ export async function checkBlob(
   signal?: AbortSignal,
 ): Promise<CheckedBlob> {
   const { descriptor, chunks } = deviceOf(image, device);
+  const merkle = new MerkleBuilder();
   const deviceHash = createHash('sha256');
   const bad: BadChunk[] = [];
   let seen = 0;
@@ -49,6 +51,7 @@ export async function checkBlob(
     try {
       const bytes = decompress(frame, length);
       deviceHash.update(bytes);
+      merkle.addPages(bytes);
       const actual = hash(image.bootstrap.digestAlgorithm, bytes);
       if (Buffer.compare(actual, chunks.digest(chunk)) === 0) return;
       bad.push({ device, chunk, why: `its digest is ${Buffer.from(actual).toString('hex')}` });
@@ -66,6 +69,7 @@ export async function checkBlob(
   }
   if (seen === chunks.count && bad.length === 0) {
     checkDiffId(image, device, digestFromBytes(deviceHash.digest()), problems);
+    checkVerityDigest(image, device, merkle.finish().digest, problems);
   }
   for (let chunk = seen; chunk < chunks.count; chunk++) bad.push({ device, chunk, why: 'the blob ends before it' });
   return { metadata, bad, chunks: seen };
@@ -73,9 +77,9 @@ export async function checkBlob(
 
 function deviceOf(image: OpenImage, device: number) {
   const descriptor: Descriptor | undefined = image.blobs[device];
-  const chunks = image.bootstrap.devices[device]?.chunks;
-  if (descriptor === undefined || chunks === undefined) throw new RangeError(`Cannot check device ${device}: none`);
-  return { descriptor, chunks };
+  const record = image.bootstrap.devices[device];
+  if (descriptor === undefined || record === undefined) throw new RangeError(`Cannot check device ${device}: none`);
+  return { descriptor, ...record };
 }
 
 function checkDiffId(image: OpenImage, device: number, actual: string, problems: Problems): void {
@@ -84,4 +88,13 @@ function checkDiffId(image: OpenImage, device: number, actual: string, problems:
   const message = `Cannot vouch for device ${device}: its digest is ${actual}, the image config says ${expected ?? 'none'}`;
   const blob = image.blobs[device]?.digest;
   problems.add({ code: 'SLUICE_DIGEST_MISMATCH', message, ...(blob === undefined ? {} : { blob }), actual });
+}
+
+function checkVerityDigest(image: OpenImage, device: number, digest: Uint8Array, problems: Problems): void {
+  const { blob, verityDigest } = deviceOf(image, device);
+  if (Buffer.compare(digest, verityDigest) === 0) return;
+  const expected = Buffer.from(verityDigest).toString('hex');
+  const actual = Buffer.from(digest).toString('hex');
+  const message = `Cannot vouch for pages of device ${device}: its fs-verity digest is ${actual}, the bootstrap says ${expected}`;
+  problems.add({ code: 'SLUICE_MERKLE_MISMATCH', message, blob, expected, actual });
 }

@@ -1,3 +1,4 @@
+import { pageHashes } from '../digest/merkle.ts';
 import { compress } from '../zstd/codec.ts';
 import { SpoolReader } from './spool.ts';
 
@@ -15,12 +16,14 @@ export interface CompressRequest {
 export interface CompressedChunks {
   /** The chunks one after the other, uncompressed. */
   readonly raw: Uint8Array;
+  /** Of the pages of `raw`, 32 bytes each: leaves of the device image's Merkle tree. */
+  readonly pageHashes: Uint8Array;
   /** Their frames one after the other. */
   readonly frames: Uint8Array;
   readonly frameLengths: Uint32Array;
 }
 
-/** Reads chunks from the spool and makes one independent zstd frame of each. */
+/** Reads chunks from the spool, makes one independent zstd frame of each, and hashes their pages. */
 export function compressChunks(request: CompressRequest): CompressedChunks {
   const { chunkLengths, pieces, level } = request;
   const raw = readPieces(request.spool, pieces);
@@ -32,6 +35,7 @@ export function compressChunks(request: CompressRequest): CompressedChunks {
   }
   return {
     raw,
+    pageHashes: pageHashes(raw),
     frames: Buffer.concat(frames),
     frameLengths: Uint32Array.from(frames, (frame) => frame.length),
   };

@@ -157,6 +157,7 @@ async function buildAndPublish(
     blob: descriptor.digest,
     blobSize: descriptor.size,
     chunks: metadata.chunks,
+    verityDigest: metadata.verityDigest,
   }));
   const bootstrap = writeBootstrap({ tree, devices, algorithm: options.parameters.digest });
   const root = digestFromBytes(fsverityDigest(bootstrap));

@@ -159,7 +159,7 @@ async function writeBlob(
   const path = await store.temporaryPath('blob');
   const file = await BlobFile.create(path);
   try {
-    const frameLengths = await compressLayer(
+    const { frameLengths, verityDigest } = await compressLayer(
       plan.chunks,
       file,
       (slice) => pool.run<CompressedChunks>({ kind: 'compress', spool, level: parameters.level, ...slice }),
@@ -171,6 +171,7 @@ async function writeBlob(
       fileDigests: plan.fileDigests,
       chunks: chunkMapOf(plan, frameLengths),
       algorithm: parameters.digest,
+      verityDigest,
       chain: await context.chain.below(input.index),
       layerKey: input.key,
     };

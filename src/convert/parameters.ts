@@ -18,7 +18,7 @@ export interface ConvertParameters {
 export const defaultParameters: ConvertParameters = { digest: 'sha256', level: 5, dropHidden: false };
 
 /** Raised whenever the converter would give other bytes for the same parameters: it is part of every layer key. */
-const converterVersion = 1;
+const converterVersion = 2;
 
 /**
  * Names the conversion of one layer on top of the layers below it: equal keys mean equal blobs, byte for byte.

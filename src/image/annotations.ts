@@ -13,7 +13,7 @@ export const annotation = {
 } as const;
 
 /** What `dev.sluice.format` says in images this version writes and reads. */
-export const formatVersion = '1';
+export const formatVersion = '2';
 
 /** Begins with the prefix by which containerd knows a layer. */
 export const blobMediaType = 'application/vnd.oci.image.layer.sluice.v1+zstd';

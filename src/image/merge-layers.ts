@@ -7,7 +7,8 @@ import { compareTrees, type Difference } from '../tree/compare.ts';
 import { emptyDirectory } from '../tree/layer-path.ts';
 
 /**
- * Compares a blob's own description with what the bootstrap says of it: chunk map, digest algorithm, and the blobs below.
+ * Compares a blob's own description with what the bootstrap says of it: chunk map, fs-verity
+ * digest, digest algorithm, and the blobs below.
  *
  * @param device - the blob's index
  * @throws {FormatError} SLUICE_BLOB_INVALID when they differ, or an extent lies outside of a device below
@@ -15,11 +16,14 @@ import { emptyDirectory } from '../tree/layer-path.ts';
 export function checkMetadata(bootstrap: Bootstrap, device: number, metadata: BlobMetadata): void {
   const invalid = (why: string): FormatError =>
     new FormatError('SLUICE_BLOB_INVALID', `Cannot use metadata of blob ${device}: ${why}`, { facts: { device } });
-  const chunks = bootstrap.devices[device]?.chunks;
-  if (chunks === undefined)
+  const record = bootstrap.devices[device];
+  if (record === undefined)
     throw new RangeError(`Cannot check device ${device}: there are ${bootstrap.devices.length}`);
-  if (!Buffer.from(metadata.chunks.serialise()).equals(chunks.serialise())) {
+  if (!Buffer.from(metadata.chunks.serialise()).equals(record.chunks.serialise())) {
     throw invalid('its chunk map is not the one in the bootstrap');
+  }
+  if (Buffer.compare(metadata.verityDigest, record.verityDigest) !== 0) {
+    throw invalid('its fs-verity digest is not the one in the bootstrap');
   }
   if (metadata.algorithm !== bootstrap.digestAlgorithm) throw invalid(`its chunks have ${metadata.algorithm} digests`);
   const below = bootstrap.devices.slice(0, device).map(({ blob }) => blob);

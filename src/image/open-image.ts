@@ -66,7 +66,10 @@ function readAnnotations(reference: string, manifest: Manifest): Pick<OpenImage,
   const root = manifest.annotations[annotation.root];
   const bootstrapLayer = manifest.layers.at(-1);
   if (version !== formatVersion || root === undefined || bootstrapLayer === undefined) {
-    throw new FormatError('SLUICE_MANIFEST_UNSUPPORTED', `Cannot open ${reference}: format version "${version}"`);
+    throw new FormatError(
+      'SLUICE_MANIFEST_UNSUPPORTED',
+      `Cannot open ${reference}: format version "${version}", want "${formatVersion}"; convert the image again`,
+    );
   }
   return { root: parseDigest(root), blobs: manifest.layers.slice(0, -1), bootstrapLayer };
 }

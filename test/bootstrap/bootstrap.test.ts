@@ -28,14 +28,20 @@ const section = (name: 'devices' | 'chunkMaps'): number =>
 
 describe('writeBootstrap()', () => {
   it('gives the same bytes every time', () => {
-    expect(sha256Hex(bytes)).toBe('1cafab6dbd3e543072e6a6ce76f3a545d270355efc235ce422ae5b259740ab74');
+    expect(sha256Hex(bytes)).toBe('c22104411938539501aa94bf032dd3852b2246e132d84d8690dda8ba70342a1e');
   });
 
   it('gives images of other blobs another UUID', () => {
     const uuid = (blob: string): string => {
       const image = writeBootstrap({
         tree: directory({}),
-        devices: [{ blob: digestFromBytes(content(blob, 32)), blobSize: 100, chunks: sampleDevices[1]!.chunks }],
+        devices: [
+          {
+            blob: digestFromBytes(content(blob, 32)),
+            blobSize: 100,
+            ...sampleDevices[1]!,
+          },
+        ],
         algorithm: 'blake3',
       });
       return Buffer.from(image.subarray(1024 + 48, 1024 + 64)).toString('hex');
@@ -71,9 +77,10 @@ describe('Bootstrap', () => {
     const bootstrap = Bootstrap.open(bytes, root);
     expect(bootstrap.digestAlgorithm).toBe('sha256');
     expect(bootstrap.devices.length).toBe(3);
-    for (const [i, { blob, blobSize, chunks }] of bootstrap.devices.entries()) {
+    for (const [i, { blob, blobSize, chunks, verityDigest }] of bootstrap.devices.entries()) {
       expect(blob).toBe(digestFromBytes(content(`blob ${i}`, 32)));
       expect(blobSize).toBe(chunks.compressedSize + 1000 + i);
+      expect(Buffer.compare(verityDigest, sampleDevices[i]!.verityDigest)).toBe(0);
       expect(Buffer.compare(chunks.serialise(), sampleDevices[i]!.chunks.serialise())).toBe(0);
     }
     expect(Array.from(bootstrap.erofs.tree().children.keys()).sort()).toEqual([
@@ -117,9 +124,9 @@ describe('Bootstrap', () => {
     ['zeros', new Uint8Array(8192), 'SLUICE_BOOTSTRAP_INVALID', /no magic number/],
     [
       'a newer version',
-      changed((copy) => copy.setUint32(footer + footerFields.version, 2, true)),
+      changed((copy) => copy.setUint32(footer + footerFields.version, 3, true)),
       'SLUICE_BOOTSTRAP_UNSUPPORTED',
-      /^Cannot read bootstrap: format version 2, want 1$/,
+      /^Cannot read bootstrap: format version 3, want 2; convert the image again$/,
     ],
     [
       'an unknown incompatible feature',
@@ -135,9 +142,9 @@ describe('Bootstrap', () => {
     ],
     [
       'a section outside of it',
-      changed((copy) => copy.setBigUint64(footer + footerFields.profileOffset, 2n ** 64n - 1n, true)),
+      changed((copy) => copy.setBigUint64(footer + footerFields.chunkMapsOffset, 2n ** 64n - 1n, true)),
       'SLUICE_BOOTSTRAP_INVALID',
-      /section "profile" lies outside/,
+      /section "chunkMaps" lies outside/,
     ],
     [
       'a chunk too many',
@@ -161,7 +168,7 @@ describe('Bootstrap', () => {
     ],
     [
       'a device record too few',
-      changed((copy) => copy.setBigUint64(footer + footerFields.devicesLength, 32n, true)),
+      changed((copy) => copy.setBigUint64(footer + footerFields.devicesLength, 96n, true)),
       'SLUICE_BOOTSTRAP_INVALID',
       /left over behind its chunk maps/,
     ],

@@ -66,7 +66,7 @@ describe('planRead()', () => {
     const large = Bootstrap.open(
       writeBootstrap({
         tree: directory({ large: file(13_107_200, [{ offset: 0, length: 13_107_200, device: 0, deviceOffset: 0 }]) }),
-        devices: [{ blob: digestFromBytes(content('blob', 32)), blobSize: 13_107_200, chunks: device.chunks }],
+        devices: [{ blob: digestFromBytes(content('blob', 32)), blobSize: 13_107_200, ...device }],
         algorithm: 'sha256',
       }),
       undefined,
@@ -88,7 +88,7 @@ describe('planRead()', () => {
     const device = sampleDevice('odd', [40_960, 368_640]);
     const bytes = writeBootstrap({
       tree: directory({ ...files, odd }),
-      devices: [{ blob: digestFromBytes(content('blob', 32)), blobSize: 409_600, chunks: device.chunks }],
+      devices: [{ blob: digestFromBytes(content('blob', 32)), blobSize: 409_600, ...device }],
       algorithm: 'sha256',
     });
     // struct erofs_inode_chunk_index: advise, device, block.

@@ -2,7 +2,14 @@ import { cp, readdir, truncate } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type CheckReport, checkImage } from '../../src/check/check-image.ts';
-import { openImage } from '../../src/image/open-image.ts';
+import { fsverityDigest } from '../../src/digest/merkle.ts';
+import { annotation } from '../../src/image/annotations.ts';
+import { packBootstrap } from '../../src/image/bootstrap-layer.ts';
+import { type OpenImage, openImage } from '../../src/image/open-image.ts';
+import { openLayoutTarget } from '../../src/layout/layout-target.ts';
+import { describeBytes, writeManifest } from '../../src/oci/canonical-json.ts';
+import { digestFromBytes } from '../../src/oci/digest.ts';
+import { mediaType } from '../../src/oci/media-types.ts';
 import { blobFile, convertInto, flipBit, layoutImage, richImage } from '../support/converted.ts';
 import type { TarMember } from '../support/image.ts';
 import { makeTemporaryDirectory, removeTemporaryDirectory } from '../support/temporary.ts';
@@ -104,6 +111,36 @@ describe('checkImage() of a damaged image', () => {
     await flipBit(blobFile(layout, raw.descriptor.digest), 30);
     expect((await check()).problems).toMatchObject([{ code: 'SLUICE_DIGEST_MISMATCH' }]);
   });
+
+  it('finds an fs-verity digest that is not that of its device', async () => {
+    const image = await openImage(layoutImage(layout, 'app-sluice'));
+    const bootstrap = image.bootstrap.share().bytes.slice();
+    const at = Buffer.from(bootstrap.buffer).indexOf(image.bootstrap.devices[0]!.verityDigest);
+    bootstrap[at]! ^= 1;
+    await replaceBootstrap(image, bootstrap);
+    const { problems } = await check();
+    const blob = image.blobs[0]!.digest;
+    expect(problems).toContainEqual(expect.objectContaining({ code: 'SLUICE_MERKLE_MISMATCH', blob }));
+    expect(problems).toContainEqual(expect.objectContaining({ code: 'SLUICE_BLOB_INVALID', blob }));
+  });
+
+  /** Puts another bootstrap into the image, as its maker could: with a Merkle root and digests that are right. */
+  async function replaceBootstrap({ manifest }: OpenImage, bootstrap: Uint8Array): Promise<void> {
+    const target = openLayoutTarget({ transport: 'oci', path: layout, tag: 'app-sluice' });
+    const { layer } = packBootstrap(bootstrap);
+    const descriptor = { ...manifest.layers.at(-1)!, ...describeBytes(mediaType.ociLayerZstd, layer) };
+    await target.putBlob(descriptor, async function* once() {
+      yield layer;
+    });
+    const { mediaType: type, config, layers, annotations } = manifest;
+    const root = digestFromBytes(fsverityDigest(bootstrap));
+    const document = {
+      config,
+      layers: [...layers.slice(0, -1), descriptor],
+      annotations: { ...annotations, [annotation.root]: root },
+    };
+    await target.putManifest(writeManifest(type, document), true);
+  }
 
   it.each([0.05, 0.3, 0.6, 0.95])('finds a flipped bit %f into any blob', async (where) => {
     const { manifest } = await openImage(layoutImage(layout, 'app-sluice'));

@@ -1,16 +1,19 @@
+import { execFileSync } from 'node:child_process';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { openImage } from '../../src/image/open-image.ts';
 import { canonicalJson, describeBytes, writeManifest } from '../../src/oci/canonical-json.ts';
 import { digestHex } from '../../src/oci/digest.ts';
 import { mediaType } from '../../src/oci/media-types.ts';
-import { openTarget } from '../../src/transport/open.ts';
+import { openSource, openTarget } from '../../src/transport/open.ts';
 import { content } from '../support/content.ts';
 import { convertLayers, convertReference, workDirectory } from '../support/convert-layers.ts';
 import { type MemoryImage, memoryImage, putImage, type TarMember, tarBytes } from '../support/image.ts';
 import { TestRegistry } from '../support/registry/test-registry.ts';
 import { withTemporaryDirectory } from '../support/temporary.ts';
+import { has } from '../support/tools.ts';
 
 /** Layers that share files, chunks and names: what is converted depends on what lies below. */
 const members = (layer: number): TarMember[] => [
@@ -57,7 +60,40 @@ const damages: readonly (readonly [string, string, (image: MemoryImage) => Memor
   ],
 ];
 
+/** The blobs of an image as files, and what its bootstrap says of each device. */
+async function devicesOf(reference: string, directory: string): Promise<{ file: string; verityDigest: string }[]> {
+  const source = openSource(reference, {});
+  try {
+    const { bootstrap, blobs } = await openImage(source);
+    return await Promise.all(
+      blobs.map(async (descriptor, i) => {
+        const file = path.join(directory, `device-${i}`);
+        const { path: blob } = (await source.localBlob(descriptor))!;
+        await writeFile(file, execFileSync('zstd', ['-dcq', blob], { maxBuffer: 1 << 30 }));
+        return { file, verityDigest: Buffer.from(bootstrap.devices[i]!.verityDigest).toString('hex') };
+      }),
+    );
+  } finally {
+    await source.close();
+  }
+}
+
 describe('convertImage()', () => {
+  it.skipIf(!has('fsverity') || !has('zstd'))('gives each device the digest that fsverity computes', async () => {
+    await withTemporaryDirectory(async (directory) => {
+      const image = await memoryImage([await tarBytes(members(0)), await tarBytes([]), await tarBytes(members(1))]);
+      const converted = await convertLayers(image, directory);
+      const devices = await devicesOf(converted.reference, directory);
+      for (const { file, verityDigest } of devices) {
+        const options = ['--hash-alg=sha256', '--block-size=4096', '--compact'];
+        expect(verityDigest).toBe(execFileSync('fsverity', ['digest', ...options, file], { encoding: 'utf8' }).trim());
+      }
+      const again = await convertLayers(image, directory);
+      expect(again.summary.layers.map(({ from }) => from)).toEqual(['machine', 'machine', 'machine']);
+      expect(again.summary.root).toBe(converted.summary.root);
+    });
+  });
+
   describe.each([false, true])('with dropHidden %s', (dropHidden) => {
     it.each(damages)('fails, and does not wait forever, when the middle layer %s', (_, code, damage) =>
       withTemporaryDirectory(async (directory) => {

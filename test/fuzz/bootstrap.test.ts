@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Bootstrap } from '../../src/bootstrap/bootstrap.ts';
-import { DEVICE_RECORD_SIZE } from '../../src/bootstrap/format.ts';
+import { DEVICE_RECORD_SIZE, footerFields } from '../../src/bootstrap/format.ts';
 import { planRead } from '../../src/bootstrap/plan-read.ts';
 import { byteStringFromText } from '../../src/byte-string.ts';
 import { fuzz } from '../support/fuzz.ts';
@@ -26,14 +26,15 @@ describe('any bytes give a value or a SluiceError', () => {
     const start = bytes.length - 4096 - 4096;
     const used = sampleDevices.reduce((sum, { chunks }) => sum + DEVICE_RECORD_SIZE + chunks.serialise().length, 0);
     expect(used).toBeLessThan(4096);
+    const footerSize = footerFields.chunkMapsLength + 8;
     const copy = bytes.slice();
     const parsed = fuzz(
       20_000,
-      Buffer.concat([bytes.subarray(start, start + used), bytes.subarray(-4096, -4096 + 88)]),
+      Buffer.concat([bytes.subarray(start, start + used), bytes.subarray(-4096, -4096 + footerSize)]),
       (tail) => {
         copy.set(bytes.subarray(start), start);
         copy.set(tail.subarray(0, used), start);
-        copy.set(tail.subarray(used, used + 88), copy.length - 4096);
+        copy.set(tail.subarray(used, used + footerSize), copy.length - 4096);
         readAll(copy);
       },
     );

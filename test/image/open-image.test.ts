@@ -58,7 +58,7 @@ describe('openImage()', () => {
 
   it.each<[string, string, (document: Document) => object]>([
     ['is no sluice image', 'SLUICE_MANIFEST_UNSUPPORTED', () => ({ annotations: {} })],
-    ['has another format version', 'SLUICE_MANIFEST_UNSUPPORTED', annotated(annotation.format, '2')],
+    ['has another format version', 'SLUICE_MANIFEST_UNSUPPORTED', annotated(annotation.format, '1')],
     ['has no Merkle root', 'SLUICE_MANIFEST_UNSUPPORTED', annotated(annotation.root, undefined)],
     ['has a Merkle root that is no digest', 'SLUICE_MANIFEST_INVALID', annotated(annotation.root, 'sha256:zz')],
     ['has another Merkle root', 'SLUICE_MERKLE_MISMATCH', annotated(annotation.root, `sha256:${'0'.repeat(64)}`)],

@@ -3,6 +3,7 @@ import { writeBlobMetadata } from '../../src/blob/writer.ts';
 import { byteStringFromText } from '../../src/byte-string.ts';
 import { ChunkMap } from '../../src/chunk/chunk-map.ts';
 import { hash } from '../../src/digest/hash.ts';
+import { fsverityDigest } from '../../src/digest/merkle.ts';
 import { noXattrs, S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG } from '../../src/erofs/inode.ts';
 import { digestFromBytes } from '../../src/oci/digest.ts';
 import type { LayerEntry } from '../../src/tree/layer-entry.ts';
@@ -65,6 +66,7 @@ export function sampleBlob(): {
       })),
     ),
     algorithm: 'sha256',
+    verityDigest: fsverityDigest(sampleDevice),
     chain: [digestFromBytes(content('lower', 32))],
     layerKey: 'sample',
   };

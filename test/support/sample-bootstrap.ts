@@ -2,6 +2,7 @@ import { writeBootstrap } from '../../src/bootstrap/writer.ts';
 import { type ByteString, byteStringFromText } from '../../src/byte-string.ts';
 import { ChunkMap } from '../../src/chunk/chunk-map.ts';
 import { hash } from '../../src/digest/hash.ts';
+import { fsverityDigest } from '../../src/digest/merkle.ts';
 import {
   type DirectoryInode,
   type Extent,
@@ -31,6 +32,7 @@ export function file(size: number, extents: readonly Extent[]): Inode {
 export interface SampleDevice {
   readonly image: Uint8Array;
   readonly chunks: ChunkMap;
+  readonly verityDigest: Uint8Array;
 }
 
 /** A device of random bytes, cut into chunks of the given lengths. */
@@ -44,7 +46,7 @@ export function sampleDevice(seed: string, lengths: readonly number[]): SampleDe
     end += length;
     return { length, compressedLength: length / 2, digest: hash('sha256', image.subarray(end - length, end)) };
   });
-  return { image, chunks: ChunkMap.fromChunks(chunks) };
+  return { image, chunks: ChunkMap.fromChunks(chunks), verityDigest: fsverityDigest(image) };
 }
 
 export const sampleDevices: readonly SampleDevice[] = [
@@ -70,10 +72,11 @@ const tree = directory({
 
 /** A small bootstrap of three devices, one of which is empty. */
 export function sampleBootstrap(): Uint8Array<ArrayBuffer> {
-  const devices = sampleDevices.map(({ chunks }, i) => ({
+  const devices = sampleDevices.map(({ chunks, verityDigest }, i) => ({
     blob: digestFromBytes(content(`blob ${i}`, 32)),
     blobSize: chunks.compressedSize + 1000 + i,
     chunks,
+    verityDigest,
   }));
   return writeBootstrap({ tree, devices, algorithm: 'sha256' });
 }
