@@ -12,7 +12,7 @@ export interface ErrorMeaning {
   readonly retryable: boolean;
 }
 
-const exitStatus = { usage: 2, notFound: 3, format: 4, integrity: 5, registry: 6, cache: 7, fuse: 8, cancelled: 130 };
+const exitStatus = { usage: 2, notFound: 3, format: 4, integrity: 5, registry: 6, cache: 7, fuse: 8, container: 125, cancelled: 130 };
 
 const format = { errno: EIO, exit: exitStatus.format, retryable: false };
 const integrity = { errno: EIO, exit: exitStatus.integrity, retryable: false };
@@ -21,6 +21,7 @@ const registryRetry = { errno: EIO, exit: exitStatus.registry, retryable: true }
 const notFound = { errno: ENOENT, exit: exitStatus.notFound, retryable: false };
 const cache = { errno: EIO, exit: exitStatus.cache, retryable: false };
 const fuse = { errno: EIO, exit: exitStatus.fuse, retryable: false };
+const container = { errno: EIO, exit: exitStatus.container, retryable: false };
 const usage = { errno: EINVAL, exit: exitStatus.usage, retryable: false };
 
 /**
@@ -47,6 +48,7 @@ export const errorTable = {
   SLUICE_ARCHIVE_INVALID: format,
   SLUICE_CONFIG_INVALID: format,
   SLUICE_PROFILE_INVALID: format,
+  SLUICE_HOT_BLOB_INVALID: format,
   // Integrity: bytes that are well-formed but not the ones that were promised.
   SLUICE_DIGEST_MISMATCH: integrity,
   SLUICE_SIZE_MISMATCH: integrity,
@@ -80,6 +82,12 @@ export const errorTable = {
   SLUICE_UNMOUNT_FAILED: fuse,
   SLUICE_NATIVE_MISSING: fuse,
   SLUICE_BENCH_FAILED: fuse,
+  // Container: the OCI runtime and what it needs of image and machine.
+  SLUICE_RUNTIME_MISSING: container,
+  SLUICE_RUNTIME_FAILED: container,
+  SLUICE_ROOTFS_FAILED: container,
+  SLUICE_USER_NOT_FOUND: container,
+  SLUICE_CONTAINER_EXISTS: container,
   // Usage: what was asked for makes no sense as asked.
   SLUICE_REFERENCE_INVALID: usage,
   SLUICE_OPTION_INVALID: usage,
@@ -137,5 +145,7 @@ export class NotFoundError extends SluiceError {}
 export class CacheError extends SluiceError {}
 /** FUSE, mount(2) and what they need of the machine. */
 export class FuseError extends SluiceError {}
+/** A container that cannot be started; what was about to run has not begun. */
+export class ContainerError extends SluiceError {}
 /** The caller asked for something that makes no sense; the message says what would. */
 export class UsageError extends SluiceError {}

@@ -25,12 +25,14 @@ export async function main(args: readonly string[]): Promise<number> {
     .version(version())
     .addHelpText('after', examples)
     .showHelpAfterError('(run with --help for the options)');
+  // `run` leaves what follows its image to the container.
+  program.enablePositionalOptions();
   // Before the commands copy it: without it commander ends the process itself, with status 1.
   program.exitOverride();
   for (const command of await loadCommands(args)) program.addCommand(command.copyInheritedSettings(program));
   try {
     await program.parseAsync([...args], { from: 'user' });
-    return 0;
+    return Number(process.exitCode ?? 0);
   } catch (thrown) {
     const error = causeOfAbort(thrown);
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : usageStatus;
@@ -43,6 +45,7 @@ export async function main(args: readonly string[]): Promise<number> {
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   convert: async () => (await import('./convert.ts')).convertCommand(),
   mount: async () => (await import('./mount.ts')).mountCommand(),
+  run: async () => (await import('./run.ts')).runCommand(),
   umount: async () => (await import('./umount.ts')).umountCommand(),
   check: async () => (await import('./check.ts')).checkCommand(),
   inspect: async () => (await import('./inspect.ts')).inspectCommand(),

@@ -1,0 +1,189 @@
+import { writeSync } from 'node:fs';
+import path from 'node:path';
+import { isatty } from 'node:tty';
+import { Command, Option } from 'commander';
+import { UsageError } from '../errors.ts';
+import type { MountWorkers } from '../mount/mount-workers.ts';
+import type { Platform } from '../oci/image.ts';
+import { defaultRetryPolicy } from '../registry/registry-options.ts';
+import type { ContainerOptions, Volume } from '../runtime/container-options.ts';
+import type { RuntimeName } from '../runtime/find-runtime.ts';
+import {
+  addCacheDirOption,
+  addPlatformOption,
+  addRegistryOptions,
+  type CacheFlags,
+  defaultCacheSize,
+  parseBytes,
+  parseCount,
+  type RegistryFlags,
+  registryOptions,
+} from './options.ts';
+import { reportError } from './output.ts';
+import { causeOfAbort } from './signals.ts';
+
+interface RunFlags extends RegistryFlags, CacheFlags {
+  readonly entrypoint?: string;
+  readonly env: readonly string[];
+  readonly workdir?: string;
+  readonly user?: string;
+  readonly volume: readonly Volume[];
+  readonly network: 'host' | 'none';
+  readonly name?: string;
+  readonly tty?: boolean;
+  readonly interactive?: boolean;
+  readonly readOnly?: boolean;
+  readonly runtime?: RuntimeName;
+  readonly stateDir?: string;
+  readonly cacheSize?: number;
+  readonly readTimeout: number;
+  readonly platform?: Platform;
+  readonly report?: string;
+}
+
+const examples = `
+Examples:
+  sluice run docker://HOST/app:1-sluice
+  sluice run -it docker://HOST/app:1-sluice /bin/sh
+  sluice run -e MODE=test -v /srv/data:/data:ro -u app oci:layout:app serve --port 8080
+
+The container starts before its image is here: what it reads is fetched, verified, and kept in the cache. Its exit status
+is the command's. A failure before it began is told on stderr and has status 125.`;
+
+export function runCommand(): Command {
+  const command = new Command('run')
+    .summary('run a container on an image, fetching what it reads')
+    .description(
+      'Runs a container on a converted image, by runc or crun, until it ends. Its files are fetched as they are read.',
+    )
+    .argument('<image>', 'the image to run')
+    .argument('[command...]', 'instead of the image’s own command')
+    .option('--entrypoint <program>', 'instead of the image’s entrypoint; empty for none')
+    .option('-e, --env <name=value>', 'set a variable; without a value: as it is here', collectVariable, [])
+    .option('-w, --workdir <dir>', 'where the command starts; made if it does not exist')
+    .option('-u, --user <user[:group]>', 'who runs it, names or numbers; names are looked up in the image')
+    .option('-v, --volume <src:dst[:ro]>', 'show a file or folder of this machine in the container', collectVolume, [])
+    .addOption(
+      new Option('--network <kind>', 'this machine’s network, or a loopback interface alone')
+        .choices(['host', 'none'])
+        .default('host'),
+    )
+    .option('--name <name>', 'name of the container, and its host name (default: random)')
+    .option('-i, --interactive', 'pass standard input on')
+    .option('-t, --tty', 'give the container a terminal: the one this command runs in')
+    .option('--read-only', 'refuse writes to the root file system')
+    .addOption(
+      new Option('--runtime <name>', 'what runs it (default: crun where it works, else runc)').choices([
+        'crun',
+        'runc',
+      ]),
+    )
+    .option('--state-dir <dir>', 'where containers keep what they write (default: containers in the cache)')
+    .option(
+      '--cache-size <bytes>',
+      'bound of the whole cache, 512M or 10G (default: 10G, a quarter of a small disk)',
+      parseBytes,
+    )
+    .option('--read-timeout <seconds>', 'how long a read is tried again before it is an I/O error', parseCount, 30)
+    .option('--report <file>', 'write what the start took, as JSON, when the container has ended')
+    .passThroughOptions()
+    .addHelpText('after', examples);
+  for (const add of [addPlatformOption, addRegistryOptions, addCacheDirOption]) add(command);
+  return command.action(run);
+}
+
+/** Status of a failure that is not the container's, as with Docker and Podman. */
+const notStarted = 125;
+
+async function run(image: string, command: readonly string[], flags: RunFlags): Promise<void> {
+  const { MountWorkers } = await import('../mount/mount-workers.ts');
+  // Threads first: they start on another core while this one loads the rest.
+  const server = new MountWorkers();
+  try {
+    process.exitCode = await runOn(server, image, command, flags);
+  } catch (thrown) {
+    await server.terminate();
+    const error = causeOfAbort(thrown);
+    reportError(error, false);
+    process.exitCode = error instanceof UsageError && error.code === 'SLUICE_CANCELLED' ? error.exit : notStarted;
+  }
+}
+
+async function runOn(
+  server: MountWorkers,
+  image: string,
+  command: readonly string[],
+  flags: RunFlags,
+): Promise<number> {
+  const container = containerOptions(command, flags);
+  const [{ runImage }, { ChunkCache }, { openSource }, { loadZstd }] = await Promise.all([
+    import('../runtime/run-image.ts'),
+    import('../cache/chunk-cache.ts'),
+    import('../transport/open.ts'),
+    import('../zstd/codec.ts'),
+  ]);
+  const readTimeoutMs = flags.readTimeout * 1000;
+  const retry = { ...defaultRetryPolicy, deadlineMs: readTimeoutMs };
+  const maximumBytes = flags.cacheSize ?? defaultCacheSize(flags.cacheDir);
+  const cache = ChunkCache.open(flags.cacheDir, { maximumBytes });
+  void loadZstd('decompress');
+  try {
+    return await runImage({
+      openSource: () => openSource(image, { ...registryOptions(flags), retry }),
+      serve: { cache, platform: flags.platform, readTimeoutMs, server, onFailure: warn },
+      container,
+      runtime: flags.runtime,
+      stateDir: flags.stateDir ?? path.join(flags.cacheDir, 'containers'),
+      name: flags.name,
+      report: flags.report,
+    });
+  } finally {
+    cache.close();
+  }
+}
+
+function containerOptions(command: readonly string[], flags: RunFlags): ContainerOptions {
+  if (flags.tty === true && !isatty(0)) {
+    throw new UsageError('SLUICE_OPTION_INVALID', 'Cannot give the container a terminal: standard input is none');
+  }
+  return {
+    command,
+    entrypoint: flags.entrypoint,
+    environment: flags.env,
+    workingDirectory: flags.workdir,
+    user: flags.user,
+    volumes: flags.volume,
+    network: flags.network,
+    terminal: flags.tty === true,
+    interactive: flags.interactive === true || flags.tty === true,
+    readOnly: flags.readOnly === true,
+  };
+}
+
+/** Not through process.stderr: it makes a pipe non-blocking, for the container as well, whose writes would then fail. */
+function warn(text: string): void {
+  try {
+    writeSync(2, `sluice: ${text}\n`);
+  } catch {
+    // Nobody reads it.
+  }
+}
+
+/** For commander. A variable that is named alone and not set here is left out. */
+function collectVariable(text: string, before: readonly string[]): readonly string[] {
+  if (text.includes('=')) return [...before, text];
+  const value = process.env[text];
+  return value === undefined ? before : [...before, `${text}=${value}`];
+}
+
+/** For commander. */
+function collectVolume(text: string, before: readonly Volume[]): readonly Volume[] {
+  const [source = '', destination = '', access = 'rw', ...rest] = text.split(':');
+  if (source === '' || !destination.startsWith('/') || !['ro', 'rw'].includes(access) || rest.length > 0) {
+    throw new UsageError(
+      'SLUICE_OPTION_INVALID',
+      `Cannot use volume "${text}": want SOURCE:/DESTINATION, or with ":ro"`,
+    );
+  }
+  return [...before, { source: path.resolve(source), destination, readOnly: access === 'ro' }];
+}
