@@ -91,7 +91,7 @@ const interrupt: Handler = (request, operations) => {
 const readOnly: Handler = () => -EROFS;
 
 const byOpcode: Readonly<Record<number, Handler>> = {
-  [opcode.init]: (request, _operations, reply) => negotiate(request, reply),
+  [opcode.init]: (request, operations, reply) => negotiate(request, reply, operations.maximumReadahead),
   [opcode.lookup]: lookup,
   [opcode.getattr]: (request, operations, reply) => operations.getattr(request.nodeid, reply),
   [opcode.readlink]: (request, operations, reply) => operations.readlink(request.nodeid, reply),

@@ -46,10 +46,11 @@ const pageSize = 4096;
  * Answers INIT, the first request of every mount.
  *
  * Source: include/uapi/linux/fuse.h, `fuse_init_in`, `fuse_init_out`, "Version negotiation".
+ * @param maximumReadahead - bytes; the kernel takes the smaller of this and its own setting, which may be changed later
  * @returns length of the body
  * @throws {FuseError} SLUICE_FUSE_PROTOCOL when the kernel is too old
  */
-export function negotiate(request: Request, reply: Reply): number {
+export function negotiate(request: Request, reply: Reply, maximumReadahead: number = maximumRead): number {
   request.need(initIn.size);
   const major = request.u32(initIn.major);
   const minor = request.u32(initIn.minor);
@@ -67,8 +68,7 @@ export function negotiate(request: Request, reply: Reply): number {
       { facts: { major, minor } },
     );
   }
-  // The kernel takes the smaller of this and its own setting, which `setReadahead` raises later.
-  body.writeUInt32LE(maximumRead, initOut.maxReadahead);
+  body.writeUInt32LE(maximumReadahead, initOut.maxReadahead);
   body.writeUInt32LE((offered & wanted) >>> 0, initOut.flags);
   body.writeUInt16LE(maximumBackground, initOut.maxBackground);
   body.writeUInt16LE(congestionThreshold, initOut.congestionThreshold);

@@ -86,4 +86,6 @@ export interface Operations {
    * been answered already; and with several workers, the interrupt may overtake the read it is about.
    */
   interrupt?(unique: number): void;
+  /** How much the kernel may read ahead, bytes; 0 is nothing. Left out: as much as one request carries. */
+  readonly maximumReadahead?: number | undefined;
 }

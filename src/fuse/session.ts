@@ -2,7 +2,7 @@ import { closeSync, realpathSync } from 'node:fs';
 import { FuseError } from '../errors.ts';
 import { loadNative, nativeMissingReason } from '../native.ts';
 import { mount } from './mount.ts';
-import { raiseReadahead } from './readahead.ts';
+import { defaultReadaheadKib, Readahead } from './readahead.ts';
 import { type UnmountOptions, unmount } from './unmount.ts';
 
 export interface SessionOptions {
@@ -24,15 +24,15 @@ export class FuseSession {
   readonly mountPoint: string;
   /** /dev/fuse, mounted. Any number of workers may serve it. */
   readonly fd: number;
-  /** Whether the kernel reads 1 MiB ahead; without the right to set that, 128 KiB. */
-  readonly readaheadRaised: boolean;
+  /** At first the kernel reads 1 MiB ahead; without the right to set that, 128 KiB. */
+  readonly readahead: Readahead;
   readonly #clones: number[] = [];
 
   /** {@link FuseSession.open} makes them. */
   private constructor(mountPoint: string, fd: number) {
     this.mountPoint = mountPoint;
     this.fd = fd;
-    this.readaheadRaised = raiseReadahead(mountPoint);
+    this.readahead = new Readahead(mountPoint, defaultReadaheadKib);
   }
 
   /**

@@ -14,18 +14,23 @@ import { statfs } from './operations/statfs.ts';
 
 /** What an operation hands over to the thread that fetches, without waiting for it. */
 export interface Handover {
+  /** Somebody reads: called before the answer is looked for. */
+  record(nid: number, offset: number, length: number): void;
   postMiss(miss: Miss): void;
   /** Whoever waits for read `unique` was sent a signal. */
   interrupt(unique: number): void;
 }
 
 /** An image as a FUSE file system. */
-export function imageOperations(image: ImageView, { postMiss, interrupt }: Handover): Operations {
+export function imageOperations(image: ImageView, { record, postMiss, interrupt }: Handover): Operations {
   return {
     lookup: (parent, name, reply) => lookup(image, parent, name, reply),
     getattr: (nodeid, reply) => getattr(image, nodeid, reply),
     readlink: (nodeid, reply) => readlink(image, nodeid, reply),
-    read: (nodeid, offset, length, reply, unique) => read(image, nodeid, offset, length, reply, unique, postMiss),
+    read: (nodeid, offset, length, reply, unique) => {
+      record(image.nid(nodeid), offset, length);
+      return read(image, nodeid, offset, length, reply, unique, postMiss);
+    },
     readdir: (nodeid, cookie, reply) => readdir(image, nodeid, cookie, reply),
     readdirplus: (nodeid, cookie, reply) => readdirplus(image, nodeid, cookie, reply),
     statfs: (reply) => statfs(image, reply),

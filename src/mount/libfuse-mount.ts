@@ -27,6 +27,7 @@ const maximumSource = 512;
 export class LibfuseMount implements MountedImage {
   readonly mountPoint: string;
   readonly ended: Promise<void>;
+  readonly trace = undefined;
   readonly #reads: AbortController;
 
   private constructor(mountPoint: string, ended: Promise<void>, reads: AbortController) {

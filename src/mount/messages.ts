@@ -6,6 +6,10 @@ export interface ServeMessage {
   /** The mount's descriptor, or a clone of it. */
   readonly fd: number;
   readonly image: ImageViewDescriptor;
+  /** Of a TraceLog. */
+  readonly trace: SharedArrayBuffer;
+  /** As in Operations. */
+  readonly maximumReadahead?: number | undefined;
 }
 
 /** A read that needs chunks which are not in the cache. */

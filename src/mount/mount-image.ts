@@ -5,6 +5,7 @@ import { loadNative } from '../native.ts';
 import type { ServeMessage, WorkerMessage } from './messages.ts';
 import { missChannels, type ReadFailed } from './miss-channels.ts';
 import { Misses } from './misses.ts';
+import { MountTrace } from './mount-trace.ts';
 import type { MountWorkers } from './mount-workers.ts';
 import type { ImageMountOptions, MountedImage } from './mounted-image.ts';
 
@@ -12,6 +13,7 @@ import type { ImageMountOptions, MountedImage } from './mounted-image.ts';
 export class ImageMount implements MountedImage {
   readonly mountPoint: string;
   readonly ended: Promise<void>;
+  readonly trace: MountTrace;
   readonly #session: FuseSession;
   readonly #misses: Misses;
 
@@ -21,13 +23,16 @@ export class ImageMount implements MountedImage {
     this.#misses = new Misses(options.bootstrap, options.chunks, (failure) =>
       missChannels.failed.publish({ mountPoint: session.mountPoint, ...failure } satisfies ReadFailed),
     );
+    this.trace = new MountTrace(session, options.bootstrap);
+    // What cannot be changed for the mount as it is can still be agreed on while it is made.
+    const maximumReadahead = options.trace === true && !this.trace.start() ? 0 : undefined;
     const image = {
       bootstrap: options.bootstrap.share(),
       cache: options.devices.map((device) => device.view()),
     };
     const exits = workers.threads.map((thread, i) => {
       const fd = i === 0 || loadNative() === undefined ? session.fd : session.clone();
-      return this.#start(thread, { fd, image });
+      return this.#start(thread, { fd, image, trace: this.trace.log.buffer, maximumReadahead });
     });
     this.ended = Promise.all(exits).then(() => {
       this.#misses.abortAll();

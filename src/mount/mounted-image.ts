@@ -2,6 +2,7 @@ import type { Bootstrap } from '../bootstrap/bootstrap.ts';
 import type { ChunkStore } from '../bootstrap/chunk-store.ts';
 import type { CachedDevice } from '../cache/cached-device.ts';
 import type { UnmountOptions } from '../fuse/unmount.ts';
+import type { MountTrace } from './mount-trace.ts';
 
 /** What a mount is made of. All of it stays the caller's, who closes it when the mount has ended. */
 export interface ImageMountOptions {
@@ -13,6 +14,8 @@ export interface ImageMountOptions {
   readonly mountPoint: string;
   /** What /proc/mounts shows as the source. */
   readonly source: string;
+  /** Records from the first read on. */
+  readonly trace?: boolean | undefined;
 }
 
 /** An image that is mounted, whoever serves it. */
@@ -21,6 +24,8 @@ export interface MountedImage {
   readonly mountPoint: string;
   /** Settles when the mount has ended, by `unmount` or by umount(8), and nothing of it is left in this process. */
   readonly ended: Promise<void>;
+  /** `undefined` where the driver cannot record. */
+  readonly trace: MountTrace | undefined;
   /** @throws {FuseError} SLUICE_UNMOUNT_FAILED, for instance because files are open */
   unmount(options?: UnmountOptions): Promise<void>;
 }

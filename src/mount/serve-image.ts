@@ -1,7 +1,7 @@
 import { type ByteString, displayText } from '../byte-string.ts';
 import type { ChunkCache } from '../cache/chunk-cache.ts';
 import { pathsOf } from '../erofs/paths-of.ts';
-import { SluiceError } from '../errors.ts';
+import { SluiceError, UsageError } from '../errors.ts';
 import { type OpenChunks, openChunks } from '../image/open-chunks.ts';
 import { type OpenImage, openImage } from '../image/open-image.ts';
 import type { ImageSource, Platform } from '../oci/image.ts';
@@ -24,6 +24,8 @@ export interface ServeImageOptions {
    * asked for.
    */
   readonly server: MountWorkers | 'libfuse';
+  /** Records what is read from the first read on. Workers can. */
+  readonly trace?: boolean | undefined;
   /** Told of every failed read, in words: image, file and reason. */
   readonly onFailure: (message: string) => void;
   readonly signal?: AbortSignal | undefined;
@@ -46,7 +48,7 @@ export async function serveImage(options: ServeImageOptions): Promise<ServedImag
     const opened = openChunks(source, image, cache, options.readTimeoutMs);
     content = opened;
     const { bootstrap, reference } = image;
-    const parts = { bootstrap, mountPoint, source: reference, ...opened };
+    const parts = { bootstrap, mountPoint, source: reference, trace: options.trace, ...opened };
     const mount = server === 'libfuse' ? await startLibfuse(parts) : await ImageMount.start(parts, server);
     const report = (message: unknown): void => {
       const failure = message as ReadFailed;
@@ -61,7 +63,8 @@ export async function serveImage(options: ServeImageOptions): Promise<ServedImag
       opened.close();
       await source.close();
     });
-    return { image, mountPoint: mount.mountPoint, ended, unmount: (how) => mount.unmount(how) };
+    const { trace } = mount;
+    return { image, trace, mountPoint: mount.mountPoint, ended, unmount: (how) => mount.unmount(how) };
   } catch (error) {
     content?.close();
     await Promise.all([server === 'libfuse' ? undefined : server.terminate(), source.close()]);
@@ -70,6 +73,8 @@ export async function serveImage(options: ServeImageOptions): Promise<ServedImag
 }
 
 async function startLibfuse(parts: ImageMountOptions): Promise<MountedImage> {
+  if (parts.trace === true)
+    throw new UsageError('SLUICE_OPTION_INVALID', 'Cannot record reads: driver libfuse has no way');
   const { LibfuseMount } = await import('./libfuse-mount.ts');
   return LibfuseMount.start(parts);
 }

@@ -3,6 +3,7 @@ import { serve } from '../fuse/serve.ts';
 import { imageOperations } from './image-operations.ts';
 import { ImageView } from './image-view.ts';
 import type { ServeMessage, WorkerMessage } from './messages.ts';
+import { TraceLog } from './trace-log.ts';
 
 /**
  * A worker thread of one mount. It is started before there is anything to mount, so that loading it costs no time
@@ -12,14 +13,16 @@ const port = parentPort;
 if (port === null) throw new Error('Cannot run: this file is started as a worker thread');
 const post = (message: WorkerMessage): void => port.postMessage(message);
 
-port.once('message', ({ fd, image }: ServeMessage) => {
+port.once('message', ({ fd, image, trace, maximumReadahead }: ServeMessage) => {
   const view = new ImageView(image);
+  const log = new TraceLog(trace);
   const operations = imageOperations(view, {
+    record: (nid, offset, length) => log.add(nid, offset, length),
     postMiss: (miss) => post({ kind: 'miss', fd, ...miss }),
     interrupt: (unique) => post({ kind: 'interrupt', unique }),
   });
   try {
-    serve(fd, operations);
+    serve(fd, { ...operations, maximumReadahead });
   } finally {
     view.close();
   }

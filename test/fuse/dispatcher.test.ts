@@ -62,6 +62,15 @@ describe('Dispatcher.answer() of INIT', () => {
     expect([little?.readUInt32LE(initOut.minor), little?.readUInt32LE(initOut.flags)]).toEqual([31, offered]);
   });
 
+  it.each([
+    [undefined, 1 << 20],
+    [0, 0],
+  ])('agrees on as much readahead as the file system wants: %s', (maximumReadahead, agreed) => {
+    const operations = Object.assign(memory(), { maximumReadahead });
+    const { body } = ask(new Dispatcher(operations), initRequest(7, 45, allFlags)) ?? {};
+    expect(body?.readUInt32LE(initOut.maxReadahead)).toBe(agreed);
+  });
+
   it('names its own version to a later major one', () => {
     expect(ask(new Dispatcher(memory()), initRequest(8, 0, 0))?.body.readUInt32LE(initOut.major)).toBe(7);
   });

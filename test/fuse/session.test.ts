@@ -75,7 +75,7 @@ describe.skipIf(!isRoot()).each(['native', 'portable'])('FuseSession with SLUICE
         const info = findMount(mounted.directory);
         expect(info).toMatchObject({ type: 'fuse.sluice', source });
         await stat(mounted.directory);
-        if (!mounted.session.readaheadRaised) return;
+        if (!mounted.session.readahead.set(1024)) return;
         expect(readFileSync(`/sys/class/bdi/${info?.device}/read_ahead_kb`, 'utf8').trim()).toBe('1024');
       },
       { source },

@@ -1,0 +1,54 @@
+import type { Bootstrap } from '../bootstrap/bootstrap.ts';
+import { walkNames } from '../erofs/walk-names.ts';
+import { invalidateContent } from '../fuse/invalidate.ts';
+import type { FuseSession } from '../fuse/session.ts';
+import { type RecordedReads, TraceLog } from './trace-log.ts';
+
+const DT_REG = 8;
+
+/** What a mount recorded. */
+export interface Recording extends RecordedReads {
+  /** Whether each read was of one page, as it is when the kernel does not read ahead. */
+  readonly pageExact: boolean;
+}
+
+/** Records which pages of a mount are read. What the page cache answers, nobody sees. */
+export class MountTrace {
+  /** For the workers. */
+  readonly log: TraceLog = new TraceLog();
+  readonly #session: FuseSession;
+  readonly #bootstrap: Bootstrap;
+
+  constructor(session: FuseSession, bootstrap: Bootstrap) {
+    this.#session = session;
+    this.#bootstrap = bootstrap;
+  }
+
+  get isActive(): boolean {
+    return this.log.isActive;
+  }
+
+  /**
+   * Begins a recording; what one that is under way has seen is lost. Until the end the kernel does not read ahead,
+   * except in files that are open already.
+   * @returns false when this process may not keep the kernel from it
+   */
+  start(): boolean {
+    const isAllowed = this.#session.readahead.suspend();
+    this.log.start();
+    return isAllowed;
+  }
+
+  /** Drops what the page cache has of the mount, so that it will be seen. Programs that run go on. */
+  async dropPages(): Promise<void> {
+    const files = new Set<number>();
+    for (const { nid, type } of walkNames(this.#bootstrap.erofs)) if (type === DT_REG) files.add(nid);
+    for (const nid of files) await invalidateContent(this.#session.fd, nid);
+  }
+
+  stop(): Recording {
+    const recorded = this.log.stop();
+    this.#session.readahead.resume();
+    return { ...recorded, pageExact: recorded.reads.every(({ pages }) => pages === 1) };
+  }
+}
