@@ -12,7 +12,17 @@ export interface ErrorMeaning {
   readonly retryable: boolean;
 }
 
-const exitStatus = { usage: 2, notFound: 3, format: 4, integrity: 5, registry: 6, cache: 7, fuse: 8, container: 125, cancelled: 130 };
+const exitStatus = {
+  usage: 2,
+  notFound: 3,
+  format: 4,
+  integrity: 5,
+  registry: 6,
+  cache: 7,
+  fuse: 8,
+  container: 125,
+  cancelled: 130,
+};
 
 const format = { errno: EIO, exit: exitStatus.format, retryable: false };
 const integrity = { errno: EIO, exit: exitStatus.integrity, retryable: false };
@@ -70,6 +80,8 @@ export const errorTable = {
   SLUICE_BLOB_NOT_FOUND: notFound,
   SLUICE_PLATFORM_NOT_FOUND: notFound,
   SLUICE_PATH_NOT_FOUND: notFound,
+  SLUICE_MOUNT_NOT_FOUND: notFound,
+  SLUICE_PROFILE_NOT_FOUND: notFound,
   // Cache: the local disk.
   SLUICE_CACHE_IO: cache,
   SLUICE_CACHE_FULL: { errno: ENOSPC, exit: exitStatus.cache, retryable: true },
@@ -81,6 +93,7 @@ export const errorTable = {
   SLUICE_MOUNT_FAILED: fuse,
   SLUICE_UNMOUNT_FAILED: fuse,
   SLUICE_NATIVE_MISSING: fuse,
+  SLUICE_CONTROL_UNAVAILABLE: fuse,
   SLUICE_BENCH_FAILED: fuse,
   // Container: the OCI runtime and what it needs of image and machine.
   SLUICE_RUNTIME_MISSING: container,
@@ -91,6 +104,7 @@ export const errorTable = {
   // Usage: what was asked for makes no sense as asked.
   SLUICE_REFERENCE_INVALID: usage,
   SLUICE_OPTION_INVALID: usage,
+  SLUICE_TRACE_STATE: usage,
   SLUICE_TARGET_LOCKED: { errno: EINVAL, exit: exitStatus.usage, retryable: true },
   SLUICE_CANCELLED: { errno: constants.errno.EINTR, exit: exitStatus.cancelled, retryable: false },
 } as const satisfies Record<string, ErrorMeaning>;

@@ -8,12 +8,12 @@ import { ensureFolder, plainFile } from './directory.ts';
 
 /**
  * What is kept whole, so that mounting a known image again needs no network.
- * Manifests and configs go by the SHA-256 of their bytes. A bootstrap goes by its Merkle root, which its reader checks;
- * a list of referrers by the SHA-256 of what was asked: what it lists is verified when it is used.
+ * Manifests, configs and hot blobs go by the SHA-256 of their bytes. A bootstrap goes by its Merkle root, which its
+ * reader checks; a list of referrers by the SHA-256 of what was asked: what it lists is verified when it is used.
  */
-export type FileKind = 'manifest' | 'config' | 'bootstrap' | 'referrers';
+export type FileKind = 'manifest' | 'config' | 'bootstrap' | 'referrers' | 'hot';
 
-const fileName = /^(?:manifest|config|bootstrap|referrers)-[0-9a-f]{64}$/;
+const fileName = /^(?:manifest|config|bootstrap|referrers|hot)-[0-9a-f]{64}$/;
 /** What is not named after its bytes. */
 const unverified: ReadonlySet<FileKind> = new Set(['bootstrap', 'referrers']);
 
@@ -56,7 +56,7 @@ export class FileStore {
   }
 
   /**
-   * What {@link put} kept. A manifest or config is returned only when its digest is right; a wrong one is removed.
+   * What {@link put} kept. All but a bootstrap is returned only when its digest is right; a wrong one is removed.
    * @returns a buffer of the caller's; undefined when there is none. A bootstrap, or a list of referrers, is **not**
    *   verified.
    */
