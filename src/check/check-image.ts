@@ -118,6 +118,8 @@ class ImageCheck {
     const { image: source, signal } = this.#options;
     this.#note('bootstrap: its Merkle root is right');
     await this.#attempt(() => checkBootstrapLayer(source, image, signal));
+    // The manifest may embed the config, and then nobody has read the blob that other tools pull.
+    await this.#checkDigests([image.manifest.config]);
     await this.#attempt(async () => {
       this.#tree = image.bootstrap.erofs.tree();
     });
@@ -155,7 +157,7 @@ class ImageCheck {
     return layers.length === image.blobs.length ? layers : undefined;
   }
 
-  /** Without a bootstrap there are no chunks to look for: the blobs' digests are what is left. */
+  /** All that can be said of blobs without a bootstrap. */
   async #checkDigests(blobs: readonly Descriptor[]): Promise<void> {
     for (const blob of blobs) {
       const { image, signal } = this.#options;

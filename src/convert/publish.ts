@@ -16,6 +16,12 @@ export interface PublishedImage {
   readonly bootstrapLayer: Descriptor;
 }
 
+/**
+ * Larger configs are not embedded in the manifest, bytes: a start needs the config first, and this spares it a request,
+ * but every tool reads the manifest.
+ */
+const maximumEmbedded = 8 * 1024;
+
 /** Pushes bootstrap and config, then the manifest that makes the image visible. */
 export async function publishImage(
   target: ImageTarget,
@@ -36,7 +42,7 @@ export async function publishImage(
   await target.putBlob(bootstrapLayer, once(packed.layer), signal);
   await target.putBlob(config, once(configBytes), signal);
   const manifest = writeManifest(mediaType.ociManifest, {
-    config,
+    config: configBytes.length <= maximumEmbedded ? { ...config, data: base64(configBytes) } : config,
     layers: [...layers.map((layer) => layer.descriptor), bootstrapLayer],
     annotations: {
       ...image.manifest.annotations,
@@ -67,4 +73,8 @@ function once(bytes: Uint8Array): () => AsyncIterable<Uint8Array> {
   return async function* content() {
     yield bytes;
   };
+}
+
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64');
 }

@@ -10,6 +10,8 @@ export interface Descriptor {
   readonly urls?: readonly string[];
   readonly artifactType?: string;
   readonly platform?: Platform;
+  /** The content itself in base64, as unverified as what a server sends. */
+  readonly data?: string;
 }
 
 /** Source: OCI image-spec 1.1, image-index.md. */

@@ -24,6 +24,9 @@ const maximumLayers = 1000;
 /** Most manifests of an index: each may be read to find a platform or a referrer. */
 const maximumManifests = 10_000;
 
+/** Longest embedded content kept, in characters of base64: without a cap, every copy of a descriptor could weigh megabytes. */
+const maximumDataLength = 64 * 1024;
+
 /** Source: OCI image-spec 1.1, manifest.md; Docker's schema 2 is a subset. */
 export interface Manifest {
   readonly mediaType: string;
@@ -57,7 +60,7 @@ function parsePlatformObject(value: Json, where: string): Platform {
 }
 
 /**
- * Reads one descriptor; unknown members are dropped.
+ * Reads one descriptor; unknown members are dropped, and embedded content that is long: it can be fetched.
  * @throws {FormatError} SLUICE_MANIFEST_INVALID
  */
 export function parseDescriptor(value: Json | undefined, where: string): Descriptor {
@@ -65,6 +68,7 @@ export function parseDescriptor(value: Json | undefined, where: string): Descrip
   const annotations = stringMapAt(object.annotations, `${where} annotations`);
   const urls = stringsAt(object.urls, `${where} urls`);
   const artifactType = optionalStringAt(object.artifactType, `${where} artifactType`);
+  const data = optionalStringAt(object.data, `${where} data`);
   return {
     mediaType: stringAt(object.mediaType, `${where} mediaType`),
     digest: parseDigest(stringAt(object.digest, `${where} digest`)),
@@ -73,6 +77,7 @@ export function parseDescriptor(value: Json | undefined, where: string): Descrip
     ...(urls.length > 0 ? { urls } : {}),
     ...(artifactType ? { artifactType } : {}),
     ...(object.platform ? { platform: parsePlatformObject(object.platform, `${where} platform`) } : {}),
+    ...(data !== undefined && data.length <= maximumDataLength ? { data } : {}),
   };
 }
 

@@ -4,7 +4,8 @@ import type { BlobSource, Descriptor } from './image.ts';
 import { maximumJsonBytes } from './json.ts';
 
 /**
- * Reads a whole small blob (a manifest, a configuration) into memory and verifies it.
+ * Reads a whole small blob (a manifest, a configuration) into memory and verifies it. Content that the descriptor embeds
+ * is taken from there, without asking `source`. Source: OCI image-spec 1.1, descriptor.md, Embedded Content.
  *
  * @returns a buffer of the caller's
  * @throws {FormatError} SLUICE_MANIFEST_INVALID when the descriptor promises more than a document may have
@@ -23,8 +24,14 @@ export async function readDocument(
     );
   }
   const chunks: Uint8Array[] = [];
-  for await (const chunk of verifyStream(source.readBlob(descriptor, undefined, signal), descriptor, digest)) {
+  const { data } = descriptor;
+  const content = data === undefined ? source.readBlob(descriptor, undefined, signal) : embedded(data);
+  for await (const chunk of verifyStream(content, descriptor, digest)) {
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
+}
+
+async function* embedded(data: string): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(data, 'base64');
 }

@@ -78,7 +78,6 @@ describe.skipIf(images === undefined || !has('docker-registry'))('a docker-regis
           expect(start.map(({ path }) => path.replace(/sha256:.*/, 'sha256'))).toEqual([
             '/v2/python/manifests/1',
             '/v2/python/blobs/sha256',
-            '/v2/python/blobs/sha256',
           ]);
           expect(bytesReceived(start)).toBeLessThan(python.bootstrapLayerSize + 10_000);
 

@@ -38,6 +38,13 @@ describe('parseManifest()', () => {
     expect(parseManifest(written)).toMatchObject({ subject: blob, artifactType: 'x/y', layers: [blob] });
   });
 
+  it('keeps embedded content, but none that is long', () => {
+    const withData = (data: unknown) => raw(mediaType.ociManifest, { ...good, config: { ...config, data } });
+    expect(parseManifest(withData('YQ==')).config).toEqual({ ...config, data: 'YQ==' });
+    expect(parseManifest(withData('a'.repeat(65_537))).config).toEqual(config);
+    expect(() => parseManifest(withData(5))).toThrow('want a string');
+  });
+
   it('keeps a key called __proto__ a key', () => {
     const bytes = Buffer.from(
       `{"schemaVersion":2,"config":${JSON.stringify(config)},"layers":[],"annotations":{"__proto__":"x"}}`,
