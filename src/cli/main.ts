@@ -1,8 +1,8 @@
 import { Command, CommanderError } from 'commander';
 import { SluiceError, UsageError } from '../errors.ts';
+import { version } from '../version.ts';
 import { reportError } from './output.ts';
 import { causeOfAbort } from './signals.ts';
-import { version } from '../version.ts';
 
 const examples = `
 Examples:
@@ -52,6 +52,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   ls: async () => (await import('./ls.ts')).lsCommand(),
   cat: async () => (await import('./cat.ts')).catCommand(),
   export: async () => (await import('./export.ts')).exportCommand(),
+  bench: async () => (await import('./bench.ts')).benchCommand(),
   demo: async () => (await import('./demo.ts')).demoCommand(),
 };
 

@@ -72,6 +72,8 @@ export interface BenchResult {
   };
   readonly samplesPerLane: number;
   readonly seed: number;
+  /** Whether each sample found an empty page cache: without root it cannot be emptied, and nothing is quite cold. */
+  readonly pageCache: 'dropped' | 'kept';
   readonly links: readonly LinkResult[];
   readonly workloads: readonly WorkloadResult[];
   readonly lanes: readonly string[];

@@ -1,14 +1,15 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /**
- * Watches for the moment a container's own program begins to run: a process that was not there before, in namespaces for
- * mounts and processes that are not ours, which is no longer the runtime preparing them. Nobody is asked which process it
- * is, so that all lanes are measured alike.
+ * Watches for the moment a container's own program begins to run: a process that was not there before, in our network
+ * namespace but not in ours for mounts and processes, which is no longer the runtime preparing them. Nobody is asked
+ * which process it is, so that all lanes are measured alike.
  */
 export class FirstExec {
   readonly #before = new Set(pids());
-  readonly #mounts = readlinkSync('/proc/self/ns/mnt');
-  readonly #processes = readlinkSync('/proc/self/ns/pid');
+  readonly #network = namespaceOf('self', 'net');
+  readonly #mounts = namespaceOf('self', 'mnt');
+  readonly #processes = namespaceOf('self', 'pid');
 
   /** Whether such a process is there now. Takes some 0.2 ms. */
   seen(): boolean {
@@ -17,10 +18,11 @@ export class FirstExec {
 
   #isContainer(pid: string): boolean {
     try {
-      // Most processes fail the first comparison.
+      // Most processes fail one of the first two comparisons.
       return (
-        readlinkSync(`/proc/${pid}/ns/mnt`) !== this.#mounts &&
-        readlinkSync(`/proc/${pid}/ns/pid`) !== this.#processes &&
+        namespaceOf(pid, 'mnt') !== this.#mounts &&
+        namespaceOf(pid, 'net') === this.#network &&
+        namespaceOf(pid, 'pid') !== this.#processes &&
         !isRuntime(readlinkSync(`/proc/${pid}/exe`), readFileSync(`/proc/${pid}/comm`, 'latin1'))
       );
     } catch {
@@ -36,6 +38,10 @@ export class FirstExec {
  */
 export function isRuntime(program: string, name: string): boolean {
   return /^(?:runc|crun)/.test(name) || /(?:^|\/)(?:memfd:|runc|crun)/.test(program) || program.endsWith(' (deleted)');
+}
+
+function namespaceOf(pid: string, kind: 'mnt' | 'net' | 'pid'): string {
+  return readlinkSync(`/proc/${pid}/ns/${kind}`);
 }
 
 function pids(): string[] {

@@ -25,6 +25,7 @@ export function sampleResult(changes: Partial<BenchResult> = {}): BenchResult {
     machine: { cpu: 'a processor', cores: 2, memoryBytes: 2 ** 34, kernel: '6.12', node: 'v20', sluice: '0.1.0' },
     samplesPerLane: 5,
     seed: 7,
+    pageCache: 'dropped',
     links: [{ name: '100mbit-20ms', kind: 'wire', megabitsPerSecond: 100, roundTripMs: 20 }],
     workloads: [
       { name: 'python', image: 'oci:images:python', ready: { kind: 'exit', status: 0 }, compressedBytes: 58.9e6 },
