@@ -1,0 +1,165 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { describe, expect, it } from 'vitest';
+import type { Lane, LaneContainer, LaneContext } from '../../src/startup/lane.ts';
+import { ContainerdLane } from '../../src/startup/lanes/containerd.ts';
+import { EstargzLane } from '../../src/startup/lanes/estargz.ts';
+import { PodmanLane } from '../../src/startup/lanes/podman.ts';
+import { SkopeoUmociLane } from '../../src/startup/lanes/skopeo-umoci.ts';
+import type { Workload } from '../../src/startup/workload.ts';
+import { CountingProxy } from '../support/counting-proxy.ts';
+import { DockerRegistry } from '../support/docker-registry.ts';
+import { realImages } from '../support/images.ts';
+import { mounts } from '../support/mounts.ts';
+import { run } from '../support/process.ts';
+import { withTemporaryDirectory } from '../support/temporary.ts';
+import { has, isRoot, reportMissing } from '../support/tools.ts';
+
+const images = realImages();
+const slow = { timeout: 120_000 } as const;
+
+const greeting: Workload = {
+  name: 'greeting',
+  image: 'base',
+  command: [
+    '/bin/sh',
+    '-c',
+    'echo "hello $WHO"; echo "and $(cat /etc/hostname >/dev/null 2>&1; echo more)" >&2; exit 7',
+  ],
+  environment: { WHO: 'world' },
+  ready: { kind: 'exit', status: 7 },
+  timeoutMs: 60_000,
+};
+
+/** Never ends by itself, and does not listen to SIGTERM. */
+const stubborn: Workload = {
+  ...greeting,
+  name: 'stubborn',
+  command: ['/bin/sh', '-c', 'trap "" TERM; echo up; while :; do sleep 1; done'],
+  ready: { kind: 'line', pattern: '^up$' },
+};
+
+interface Bench {
+  readonly context: (workload: Workload) => LaneContext;
+  /** Layers the registry was asked for since the last time. */
+  readonly takeLayers: () => string[];
+}
+
+/** A lane on an image in a registry, prepared. */
+async function withLane(
+  lane: Lane,
+  workloads: readonly Workload[],
+  use: (bench: Bench) => Promise<void>,
+): Promise<void> {
+  const registry = await DockerRegistry.start();
+  const proxy = await CountingProxy.start(registry.host);
+  const layers = (): string[] =>
+    proxy
+      .take()
+      .filter(({ method, path, received }) => method === 'GET' && path.includes('/blobs/') && received > 100_000)
+      .map(({ path }) => path);
+  try {
+    const to = `docker://${registry.host}/base:plain`;
+    await run('skopeo', ['copy', '--quiet', '--dest-tls-verify=false', `oci:${images?.layout}:base`, to]);
+    await withTemporaryDirectory(async (directory) => {
+      const folder = `${directory}/l`;
+      await mkdir(folder);
+      const signal = AbortSignal.timeout(slow.timeout);
+      const context = (workload: Workload): LaneContext => ({
+        workload,
+        registry: proxy.host,
+        repository: 'base:plain',
+        directory: folder,
+        signal,
+      });
+      try {
+        for (const workload of workloads) await lane.prepare(context(workload));
+        layers();
+        await use({ context, takeLayers: layers });
+      } finally {
+        await lane.close();
+      }
+      expect(remains(folder)).toEqual([]);
+    });
+  } finally {
+    await proxy.close();
+    await registry.close();
+  }
+}
+
+/** Processes, mounts and control groups that are there because of a lane. */
+function remains(folder: string): string[] {
+  const commandLine = (pid: string): string => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ');
+    } catch {
+      return '';
+    }
+  };
+  const groups = readdirSync('/sys/fs/cgroup', { recursive: true, withFileTypes: true }).filter(
+    (entry) => entry.isDirectory() && /sluice-bench|libpod/.test(entry.name),
+  );
+  return [
+    ...readdirSync('/proc')
+      .filter((name) => Number.isInteger(Number(name)))
+      .map(commandLine)
+      .filter((line) => line.includes(folder)),
+    ...mounts()
+      .map(({ target }) => target)
+      .filter((target) => target.startsWith(folder)),
+    ...groups.map((entry) => `${entry.parentPath}/${entry.name}`),
+  ];
+}
+
+async function linesOf(container: LaneContainer): Promise<string[]> {
+  const lines: string[] = [];
+  for await (const line of container.lines) lines.push(line);
+  return lines;
+}
+
+const lanes: readonly (() => Lane)[] = [
+  () => new ContainerdLane(),
+  () => new PodmanLane(),
+  () => new SkopeoUmociLane(),
+  () => new EstargzLane(false),
+  () => new EstargzLane(true),
+];
+
+const usable: Lane[] = [];
+for (const make of lanes) {
+  const lane = make();
+  const reason = await lane.unavailable();
+  if (reason === undefined) usable.push(lane);
+  else reportMissing(`lane ${lane.name}: ${reason}`);
+}
+
+describe.skipIf(images === undefined || !isRoot() || !has('docker-registry', 'skopeo'))('a lane', slow, () => {
+  it.each(usable.map((lane) => [lane.name, lane] as const))(
+    '%s: wipe() is cold, start() runs the workload, stop() leaves nothing',
+    (_name, lane) =>
+      withLane(lane, [greeting, stubborn], async ({ context, takeLayers }) => {
+        for (const workload of [greeting, greeting, stubborn]) {
+          await lane.wipe(context(workload));
+          const container = await lane.start(context(workload));
+          try {
+            if (workload === stubborn) {
+              const first = await container.lines[Symbol.asyncIterator]().next();
+              expect(first.value).toBe('up');
+              const stopped = performance.now();
+              await container.stop();
+              expect(performance.now() - stopped).toBeLessThan(5000);
+              expect(await container.ended).not.toBe(0);
+            } else {
+              expect((await linesOf(container)).sort()).toEqual(['and more', 'hello world']);
+              expect(await container.ended).toBe(7);
+            }
+          } finally {
+            await container.stop();
+          }
+          expect(takeLayers(), 'layers asked for').not.toEqual([]);
+          const pulled = container.pulledMs() ?? 0;
+          expect(container.mountedMs() ?? pulled).toBeGreaterThanOrEqual(pulled);
+        }
+      }),
+  );
+});
