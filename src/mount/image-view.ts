@@ -3,6 +3,7 @@ import { CacheView, type CacheViewDescriptor } from '../cache/cache-view.ts';
 import { encodeDevice } from '../erofs/format.ts';
 import type { ErofsInode } from '../erofs/inode-reader.ts';
 import type { FileAttributes } from '../fuse/operations.ts';
+import { HotView, type HotViewDescriptor } from '../hot/hot-view.ts';
 
 /** FUSE's number of the root. EROFS gives it another, and no inode has nid 1: the superblock lies there. */
 const rootNodeid = 1;
@@ -11,16 +12,19 @@ const rootNodeid = 1;
 export interface ImageViewDescriptor {
   readonly bootstrap: SharedBootstrap;
   readonly cache: readonly CacheViewDescriptor[];
+  readonly hot: HotViewDescriptor | undefined;
 }
 
-/** An image as the operations of one thread see it: metadata, and what of the content is cached. */
+/** An image as the operations of one thread see it: metadata, and what of the content is local. */
 export class ImageView {
   readonly bootstrap: Bootstrap;
   readonly cache: readonly CacheView[];
+  readonly hot: HotView | undefined;
 
   constructor(descriptor: ImageViewDescriptor) {
     this.bootstrap = Bootstrap.fromShared(descriptor.bootstrap);
     this.cache = descriptor.cache.map((device) => new CacheView(device));
+    this.hot = descriptor.hot && new HotView(descriptor.hot);
   }
 
   nid(nodeid: number): number {

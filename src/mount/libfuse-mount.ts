@@ -47,6 +47,7 @@ export class LibfuseMount implements MountedImage {
     const view = new ImageView({
       bootstrap: options.bootstrap.share(),
       cache: options.devices.map((device) => device.view()),
+      hot: options.hot?.descriptor,
     });
     const operations = libfuseOperations(view, readMissing(options, mountPoint, reads.signal));
     const session = new Session(mountPoint, operations, sessionOptions(options.source));
@@ -112,7 +113,7 @@ function sessionOptions(source: string): string[] {
 function readMissing(options: ImageMountOptions, mountPoint: string, signal: AbortSignal): ReadMissing {
   return async (nid, offset, length) => {
     try {
-      return await collectRead(options.bootstrap, options.chunks, { nid, offset, length }, signal);
+      return await collectRead(options, { nid, offset, length }, signal);
     } catch (error) {
       if (!signal.aborted) missChannels.failed.publish({ mountPoint, nid, offset, error } satisfies ReadFailed);
       throw error;

@@ -1,9 +1,7 @@
 import { LRUCache } from 'lru-cache';
-import type { Bootstrap } from '../bootstrap/bootstrap.ts';
-import type { ChunkStore } from '../bootstrap/chunk-store.ts';
 import { SluiceError } from '../errors.ts';
 import { replyData, replyError } from '../fuse/device.ts';
-import { collectRead } from './collect-read.ts';
+import { collectRead, type ReadSources } from './collect-read.ts';
 import type { Miss } from './messages.ts';
 import type { ReadFailed } from './miss-channels.ts';
 
@@ -16,15 +14,13 @@ const maximumEarlyInterrupts = 1024;
 
 /** Answers the reads that workers could not: gets the chunks, then writes the reply itself. Main thread. */
 export class Misses {
-  readonly #bootstrap: Bootstrap;
-  readonly #chunks: ChunkStore;
+  readonly #sources: ReadSources;
   readonly #waiting = new Map<number, AbortController>();
   readonly #early = new LRUCache<number, true>({ max: maximumEarlyInterrupts });
   readonly #onFailure: (failure: Omit<ReadFailed, 'mountPoint'>) => void;
 
-  constructor(bootstrap: Bootstrap, chunks: ChunkStore, onFailure: (failure: Omit<ReadFailed, 'mountPoint'>) => void) {
-    this.#bootstrap = bootstrap;
-    this.#chunks = chunks;
+  constructor(sources: ReadSources, onFailure: (failure: Omit<ReadFailed, 'mountPoint'>) => void) {
+    this.#sources = sources;
     this.#onFailure = onFailure;
   }
 
@@ -41,7 +37,7 @@ export class Misses {
     const abort = new AbortController();
     this.#waiting.set(unique, abort);
     try {
-      const buffers = await collectRead(this.#bootstrap, this.#chunks, miss, abort.signal);
+      const buffers = await collectRead(this.#sources, miss, abort.signal);
       if (!abort.signal.aborted) replyData(fd, unique, buffers);
     } catch (error) {
       if (abort.signal.aborted) return;

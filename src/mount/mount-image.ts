@@ -20,7 +20,7 @@ export class ImageMount implements MountedImage {
   private constructor(session: FuseSession, workers: MountWorkers, options: ImageMountOptions) {
     this.mountPoint = session.mountPoint;
     this.#session = session;
-    this.#misses = new Misses(options.bootstrap, options.chunks, (failure) =>
+    this.#misses = new Misses(options, (failure) =>
       missChannels.failed.publish({ mountPoint: session.mountPoint, ...failure } satisfies ReadFailed),
     );
     this.trace = new MountTrace(session, options.bootstrap);
@@ -29,6 +29,7 @@ export class ImageMount implements MountedImage {
     const image = {
       bootstrap: options.bootstrap.share(),
       cache: options.devices.map((device) => device.view()),
+      hot: options.hot?.descriptor,
     };
     const exits = workers.threads.map((thread, i) => {
       const fd = i === 0 || loadNative() === undefined ? session.fd : session.clone();

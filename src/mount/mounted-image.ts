@@ -2,6 +2,7 @@ import type { Bootstrap } from '../bootstrap/bootstrap.ts';
 import type { ChunkStore } from '../bootstrap/chunk-store.ts';
 import type { CachedDevice } from '../cache/cached-device.ts';
 import type { UnmountOptions } from '../fuse/unmount.ts';
+import type { HotPages } from '../hot/hot-pages.ts';
 import type { MountTrace } from './mount-trace.ts';
 
 /** What a mount is made of. All of it stays the caller's, who closes it when the mount has ended. */
@@ -11,6 +12,8 @@ export interface ImageMountOptions {
   readonly chunks: ChunkStore;
   /** In the order of the bootstrap's devices. */
   readonly devices: readonly CachedDevice[];
+  /** Pages that come ahead of demand, where the image has a profile. */
+  readonly hot?: HotPages | undefined;
   readonly mountPoint: string;
   /** What /proc/mounts shows as the source. */
   readonly source: string;

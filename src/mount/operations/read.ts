@@ -4,8 +4,8 @@ import type { ImageView } from '../image-view.ts';
 import type { Miss } from '../messages.ts';
 
 /**
- * Answers from the cache when all of the read is there and verified. Otherwise the whole read goes to the thread that
- * fetches: this one never waits.
+ * Answers from the cache or the hot pages when all of the read is there and verified. Otherwise the whole read goes to
+ * the thread that fetches: this one never waits.
  * @param postMiss - hands it over
  */
 export function read(
@@ -25,7 +25,7 @@ export function read(
 }
 
 /**
- * Fills `target` from its beginning, if all of the read is cached and verified.
+ * Fills `target` from its beginning, if all of the read is here and verified.
  * @returns how many bytes, fewer than `length` only at the end of the file; undefined when some are not there, and
  *   `target` holds rubbish
  */
@@ -51,5 +51,7 @@ function readDevice(image: ImageView, device: number, deviceOffset: number, targ
   const chunks = image.bootstrap.devices[device]?.chunks;
   const chunk = chunks?.find(deviceOffset) ?? -1;
   if (chunks === undefined || chunk < 0 || deviceOffset + target.length > chunks.deviceSize) return false;
-  return image.cache[device]?.readInto(chunk, deviceOffset - chunks.uncompressedOffset(chunk), target) ?? false;
+  if (image.cache[device]?.readInto(chunk, deviceOffset - chunks.uncompressedOffset(chunk), target) === true)
+    return true;
+  return image.hot?.readInto(device, deviceOffset, target) === true;
 }
