@@ -30,6 +30,7 @@ interface MountFlags extends RegistryFlags, CacheFlags {
   readonly driver: 'fuse' | 'libfuse';
   readonly workers?: number;
   readonly platform?: Platform;
+  readonly prefetch: boolean;
   readonly log?: string;
   readonly json?: boolean;
 }
@@ -62,6 +63,7 @@ export function mountCommand(): Command {
         .default('fuse'),
     )
     .option('--workers <n>', 'threads that serve the mount, of driver fuse', parseCount)
+    .option('--no-prefetch', 'fetch what is read, and nothing that a start is expected to read')
     .option('--log <file>', 'where a mount in the background reports failed reads (default: sluice.log in the cache)')
     .addHelpText('after', examples);
   for (const add of [addPlatformOption, addRegistryOptions, addCacheDirOption, addJsonOption]) add(command);
@@ -170,6 +172,7 @@ async function mountImage(
     cache,
     platform: flags.platform,
     readTimeoutMs,
+    prefetch: flags.prefetch,
     server,
     onFailure: note,
   });

@@ -11,6 +11,8 @@ import type { OpenImage } from './open-image.ts';
 /** The content of an image: from the cache, else fetched, verified, kept. */
 export interface OpenChunks {
   readonly chunks: ChunkStore;
+  /** The same, for those who read ahead: below demand, and kept where there is a cache. */
+  readonly prefetch: ChunkStore;
   /** In the order of the bootstrap's devices; none without a cache. */
   readonly devices: readonly CachedDevice[];
   /** Ends what is being read ahead and closes the devices. The source stays the caller's. */
@@ -36,14 +38,16 @@ export function openChunks(
   });
   const blobs = { reference, algorithm: bootstrap.digestAlgorithm, devices: blobDevices };
   const fetched = fetchChunks(source, blobs, readTimeoutMs);
-  if (cache === undefined) return { chunks: fetched, devices: [], close: () => undefined };
+  if (cache === undefined) return { chunks: fetched, prefetch: fetched.prefetch, devices: [], close: () => undefined };
   const devices = bootstrap.devices.map(({ blob, chunks }) =>
     cache.openDevice(digestHex(blob), chunks, bootstrap.digestAlgorithm),
   );
   const abort = new AbortController();
   const demand = new CachedChunks(devices, fetched);
+  const prefetch = new CachedChunks(devices, fetched.prefetch);
   return {
-    chunks: new SequentialChunks(demand, new CachedChunks(devices, fetched.prefetch), bootstrap.devices, abort.signal),
+    chunks: new SequentialChunks(demand, prefetch, bootstrap.devices, abort.signal),
+    prefetch,
     devices,
     close: () => {
       abort.abort();

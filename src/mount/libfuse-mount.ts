@@ -112,6 +112,7 @@ function sessionOptions(source: string): string[] {
 
 function readMissing(options: ImageMountOptions, mountPoint: string, signal: AbortSignal): ReadMissing {
   return async (nid, offset, length) => {
+    options.onMiss?.({ nid, offset, length });
     try {
       return await collectRead(options, { nid, offset, length }, signal);
     } catch (error) {

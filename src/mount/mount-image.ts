@@ -33,7 +33,7 @@ export class ImageMount implements MountedImage {
     };
     const exits = workers.threads.map((thread, i) => {
       const fd = i === 0 || loadNative() === undefined ? session.fd : session.clone();
-      return this.#start(thread, { fd, image, trace: this.trace.log.buffer, maximumReadahead });
+      return this.#start(thread, options, { fd, image, trace: this.trace.log.buffer, maximumReadahead });
     });
     this.ended = Promise.all(exits).then(() => {
       this.#misses.abortAll();
@@ -55,10 +55,11 @@ export class ImageMount implements MountedImage {
     if (options?.lazy !== true) await this.ended;
   }
 
-  #start(thread: Worker, message: ServeMessage): Promise<void> {
+  #start(thread: Worker, { onMiss }: ImageMountOptions, message: ServeMessage): Promise<void> {
     thread.on('message', (answer: WorkerMessage) => {
-      if (answer.kind === 'miss') void this.#misses.answer(answer.fd, answer);
-      else this.#misses.interrupt(answer.unique);
+      if (answer.kind === 'interrupt') return this.#misses.interrupt(answer.unique);
+      onMiss?.(answer);
+      void this.#misses.answer(answer.fd, answer);
     });
     thread.postMessage(message);
     return new Promise((resolve, reject) => {

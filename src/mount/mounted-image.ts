@@ -3,6 +3,7 @@ import type { ChunkStore } from '../bootstrap/chunk-store.ts';
 import type { CachedDevice } from '../cache/cached-device.ts';
 import type { UnmountOptions } from '../fuse/unmount.ts';
 import type { HotPages } from '../hot/hot-pages.ts';
+import type { FileRange } from './collect-read.ts';
 import type { MountTrace } from './mount-trace.ts';
 
 /** What a mount is made of. All of it stays the caller's, who closes it when the mount has ended. */
@@ -19,6 +20,8 @@ export interface ImageMountOptions {
   readonly source: string;
   /** Records from the first read on. */
   readonly trace?: boolean | undefined;
+  /** Told of every read that the cache could not answer, before it is fetched. */
+  readonly onMiss?: ((range: FileRange) => void) | undefined;
 }
 
 /** An image that is mounted, whoever serves it. */

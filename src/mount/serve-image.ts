@@ -5,6 +5,8 @@ import { SluiceError, UsageError } from '../errors.ts';
 import { type OpenChunks, openChunks } from '../image/open-chunks.ts';
 import { type OpenImage, openImage } from '../image/open-image.ts';
 import type { ImageSource, Platform } from '../oci/image.ts';
+import type { StartCommand } from '../prefetch/predictor.ts';
+import { Prefetch } from '../prefetch/prefetch.ts';
 import { missChannels, type ReadFailed } from './miss-channels.ts';
 import { ImageMount } from './mount-image.ts';
 import type { MountWorkers } from './mount-workers.ts';
@@ -26,6 +28,10 @@ export interface ServeImageOptions {
   readonly server: MountWorkers | 'libfuse';
   /** Records what is read from the first read on. Workers can. */
   readonly trace?: boolean | undefined;
+  /** Fetches what a start will read before it is asked for. Default: true. */
+  readonly prefetch?: boolean | undefined;
+  /** What will be started. Default: the image's own entrypoint and command. */
+  readonly command?: StartCommand | undefined;
   /** Told of every failed read, in words: image, file and reason. */
   readonly onFailure: (message: string) => void;
   readonly signal?: AbortSignal | undefined;
@@ -43,12 +49,15 @@ export interface ServedImage extends MountedImage {
 export async function serveImage(options: ServeImageOptions): Promise<ServedImage> {
   const { source, mountPoint, cache, server, onFailure } = options;
   let content: OpenChunks | undefined;
+  let prefetch: Prefetch | undefined;
   try {
     const image = await openImage(source, { files: cache.files, platform: options.platform, signal: options.signal });
     const opened = openChunks(source, image, cache, options.readTimeoutMs);
     content = opened;
     const { bootstrap, reference } = image;
-    const parts = { bootstrap, mountPoint, source: reference, trace: options.trace, ...opened };
+    if (options.prefetch !== false) prefetch = startPrefetch(image, opened, options.command);
+    const onMiss = prefetch?.missed.bind(prefetch);
+    const parts = { bootstrap, mountPoint, source: reference, trace: options.trace, onMiss, ...opened };
     const mount = server === 'libfuse' ? await startLibfuse(parts) : await ImageMount.start(parts, server);
     const report = (message: unknown): void => {
       const failure = message as ReadFailed;
@@ -60,16 +69,24 @@ export async function serveImage(options: ServeImageOptions): Promise<ServedImag
     missChannels.failed.subscribe(report);
     const ended = mount.ended.finally(async () => {
       missChannels.failed.unsubscribe(report);
+      prefetch?.close();
       opened.close();
       await source.close();
     });
     const { trace } = mount;
     return { image, trace, mountPoint: mount.mountPoint, ended, unmount: (how) => mount.unmount(how) };
   } catch (error) {
+    prefetch?.close();
     content?.close();
     await Promise.all([server === 'libfuse' ? undefined : server.terminate(), source.close()]);
     throw error;
   }
+}
+
+function startPrefetch(image: OpenImage, { prefetch, devices }: OpenChunks, command?: StartCommand): Prefetch {
+  const { entrypoint, command: rest, environment, workingDirectory } = image.config.process;
+  const own = { args: [...entrypoint, ...rest], environment, workingDirectory };
+  return Prefetch.start({ bootstrap: image.bootstrap, chunks: prefetch, devices, command: command ?? own });
 }
 
 async function startLibfuse(parts: ImageMountOptions): Promise<MountedImage> {

@@ -1,0 +1,221 @@
+import { type ByteString, byteString, byteStringFromText } from '../byte-string.ts';
+import { type ByteRange, type ElfObject, readElf } from './elf.ts';
+import type { ImageFile, ImageFiles } from './image-files.ts';
+import { parseLibraryCache } from './library-cache.ts';
+import {
+  type LoadedObject,
+  libraryPlaces,
+  muslSystemFolders,
+  type SearchSettings,
+  searchPath,
+} from './library-search.ts';
+import { findExecs, parseScriptLine } from './script.ts';
+
+/** What is started. */
+export interface StartCommand {
+  /** Program and arguments. */
+  readonly args: readonly string[];
+  /** `NAME=value`. */
+  readonly environment: readonly string[];
+  readonly workingDirectory: string;
+}
+
+/** Why a file is read by a start. */
+export type Reason = 'program' | 'interpreter' | 'library' | 'argument' | 'system' | 'neighbour';
+
+/** A run of a file that a start will read. */
+export interface Prediction extends ByteRange {
+  readonly file: ImageFile;
+  readonly reason: Reason;
+}
+
+/**
+ * An ELF file up to this size is read as a whole, sooner or later: the kernel reads 1 MiB around each page that faults.
+ * Of a larger one, what the loader reads (ADR-0009).
+ */
+const WHOLE_FILE = 8 * 1024 * 1024;
+
+/** Stops an image in which every library needs others. A desktop program has 300. */
+const MAXIMUM_LIBRARIES = 512;
+
+/** Stops scripts that run one another. Linux gives up after as many (BINPRM_MAX_RECURSION in effect). */
+const MAXIMUM_SCRIPTS = 5;
+
+/** Of a script that is searched for exec lines; of a library cache; of a file named on the command line. Bytes. */
+const SCRIPT_SIZE = 64 * 1024;
+const LIBRARY_CACHE_SIZE = 4 * 1024 * 1024;
+const ARGUMENT_SIZE = 1024 * 1024;
+
+/** Stops a command line that names every file of the image. */
+const MAXIMUM_ARGUMENTS = 16;
+
+/** What runc looks up before it starts anything, and the C library of nearly every program after. */
+const systemFiles = ['/etc/passwd', '/etc/ld.so.cache', '/etc/localtime'] as readonly string[] as readonly ByteString[];
+
+const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+const libraryCachePath = '/etc/ld.so.cache' as ByteString;
+
+/**
+ * Says which bytes of an image the start of a command reads, from what the image itself says: `#!` lines, ELF headers,
+ * the loader's rules. Pure but for its reads; each file is named once.
+ */
+export class Predictor {
+  readonly #files: ImageFiles;
+  readonly #command: StartCommand;
+  readonly #emit: (prediction: Prediction) => void;
+  /** Files named so far, by nid. */
+  readonly #named = new Set<number>();
+  /** Of the first object that was loaded; what the process loads later is found by the same rules. */
+  #settings: Promise<SearchSettings> | undefined;
+  #libraries = 0;
+
+  /** @param emit - told of each prediction as soon as it is made, in about the order of a start */
+  constructor(files: ImageFiles, command: StartCommand, emit: (prediction: Prediction) => void) {
+    this.#files = files;
+    this.#command = command;
+    this.#emit = emit;
+  }
+
+  /**
+   * Predicts the start of the command.
+   * @throws what `files.read()` throws; nothing for whatever the files hold
+   */
+  async start(): Promise<void> {
+    const [name, ...args] = this.#command.args.map(byteStringFromText);
+    const program = name === undefined ? undefined : this.#program(name);
+    const ahead = program === undefined ? undefined : this.#run(program, args, 0);
+    for (const path of systemFiles) this.#whole(this.#files.find(path), 'system');
+    for (const path of args.slice(0, MAXIMUM_ARGUMENTS)) {
+      const file = path === '' ? undefined : this.#files.find(this.#absolute(path));
+      if (file !== undefined && file.size <= ARGUMENT_SIZE) this.#whole(file, 'argument');
+    }
+    await ahead;
+  }
+
+  /** Predicts what loading `file` takes, when it is a program or a library. Does nothing for one named before. */
+  async load(file: ImageFile): Promise<void> {
+    if (this.#named.has(file.nid)) return;
+    const elf = await readElf(this.#files, file);
+    if (elf === undefined || this.#named.has(file.nid)) return;
+    this.#first(file, 'library');
+    await this.#needs(file, elf, 'library');
+  }
+
+  async #run(program: ImageFile, args: readonly ByteString[], depth: number): Promise<void> {
+    if (await this.#load(program, 'program')) return;
+    const text = await this.#files.read(program, 0, SCRIPT_SIZE);
+    const line = parseScriptLine(text);
+    if (line === undefined || depth >= MAXIMUM_SCRIPTS) return;
+    const isEnv = line.interpreter.endsWith('/env');
+    const execs = findExecs(byteString(text));
+    const names = [
+      line.interpreter,
+      // env's own options and assignments stand before the program.
+      ...(isEnv ? line.words.filter((word) => !/^-|=/.test(word)).slice(0, 1) : []),
+      ...execs.programs,
+      ...(execs.runsArguments ? args.slice(0, 1) : []),
+    ];
+    const programs = names.map((name) => this.#program(name)).filter((file) => file !== undefined);
+    await Promise.all(
+      programs.filter(({ nid }) => !this.#named.has(nid)).map((next) => this.#run(next, args.slice(1), depth + 1)),
+    );
+  }
+
+  /** @returns whether it is an ELF file */
+  async #load(file: ImageFile, reason: Reason): Promise<boolean> {
+    this.#first(file, reason);
+    const elf = await readElf(this.#files, file);
+    if (elf !== undefined) await this.#needs(file, elf, reason);
+    return elf !== undefined;
+  }
+
+  async #needs(file: ImageFile, elf: ElfObject, reason: Reason): Promise<void> {
+    this.#loaderReads(file, elf, reason);
+    const interpreter = elf.interpreter === undefined ? undefined : this.#files.find(elf.interpreter);
+    this.#whole(interpreter, 'interpreter');
+    this.#settings ??= this.#readSettings(elf, interpreter);
+    const settings = await this.#settings;
+    await this.#closure({ path: file.path, elf, neededBy: undefined }, settings);
+  }
+
+  /** Breadth first, as loaders do: the libraries of one level together, so that a level is a round trip and no library. */
+  async #closure(root: LoadedObject, settings: SearchSettings): Promise<void> {
+    const names = new Set<ByteString>();
+    for (let level = [root]; level.length > 0; ) {
+      const wanted = level.flatMap((by) => by.elf.needed.map((name) => ({ name, by })));
+      const fresh = wanted.filter(({ name }) => !names.has(name) && names.add(name));
+      const found = await Promise.all(fresh.map(({ name, by }) => this.#library(name, by, settings)));
+      level = found.filter((object) => object !== undefined);
+    }
+  }
+
+  /** The first that is there and of the right kind. One that was named before is not opened again. */
+  async #library(name: ByteString, by: LoadedObject, settings: SearchSettings): Promise<LoadedObject | undefined> {
+    for (const path of libraryPlaces(name, by, settings)) {
+      const file = this.#files.find(path);
+      if (file === undefined) continue;
+      if (this.#named.has(file.nid) || this.#libraries++ >= MAXIMUM_LIBRARIES) return undefined;
+      this.#first(file, 'library');
+      const elf = await readElf(this.#files, file);
+      if (elf?.target.is64 !== settings.target.is64 || elf.target.machine !== settings.target.machine) continue;
+      this.#loaderReads(file, elf, 'library');
+      return { path, elf, neededBy: by };
+    }
+    return undefined;
+  }
+
+  async #readSettings({ target }: ElfObject, interpreter: ImageFile | undefined): Promise<SearchSettings> {
+    const libraryPath = searchPath(this.#variable('LD_LIBRARY_PATH') ?? '');
+    const architecture = /\/ld-musl-([^/]+)\.so\.1$/.exec(interpreter?.path ?? '')?.[1];
+    if (architecture === undefined) {
+      const cache = parseLibraryCache(await this.#content(libraryCachePath), target);
+      return { target, libraryPath, system: { kind: 'glibc', cache } };
+    }
+    const path = `/etc/ld-musl-${architecture}.path` as ByteString;
+    const text = this.#files.find(path) === undefined ? undefined : byteString(await this.#content(path));
+    return { target, libraryPath, system: { kind: 'musl', folders: muslSystemFolders(text) } };
+  }
+
+  async #content(path: ByteString): Promise<Uint8Array> {
+    const file = this.#files.find(path);
+    return file === undefined ? new Uint8Array() : this.#files.read(file, 0, LIBRARY_CACHE_SIZE);
+  }
+
+  /** As execvp(3) finds it, with the image's PATH. */
+  #program(name: ByteString): ImageFile | undefined {
+    if (name === '') return undefined;
+    if (name.includes('/')) return this.#files.find(this.#absolute(name));
+    for (const folder of searchPath(this.#variable('PATH') ?? defaultPath)) {
+      const file = this.#files.find(this.#absolute(`${folder}/${name}` as ByteString));
+      if (file !== undefined && (file.mode & 0o111) !== 0) return file;
+    }
+    return undefined;
+  }
+
+  #absolute(path: ByteString): ByteString {
+    const folder = byteStringFromText(this.#command.workingDirectory);
+    return path.startsWith('/') ? path : (`${folder}/${path}` as ByteString);
+  }
+
+  #variable(name: string): ByteString | undefined {
+    const found = this.#command.environment.find((variable) => variable.startsWith(`${name}=`));
+    return found === undefined ? undefined : byteStringFromText(found.slice(name.length + 1));
+  }
+
+  /** What is sure before the file's headers are there. */
+  #first(file: ImageFile, reason: Reason): void {
+    if (file.size <= WHOLE_FILE) this.#whole(file, reason);
+    else this.#named.add(file.nid);
+  }
+
+  #loaderReads(file: ImageFile, elf: ElfObject, reason: Reason): void {
+    if (file.size <= WHOLE_FILE) return;
+    for (const range of elf.loaderReads) this.#emit({ file, reason, ...range });
+  }
+
+  #whole(file: ImageFile | undefined, reason: Reason): void {
+    if (file === undefined || this.#named.has(file.nid)) return;
+    this.#named.add(file.nid);
+    this.#emit({ file, reason, offset: 0, length: file.size });
+  }
+}
