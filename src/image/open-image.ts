@@ -1,14 +1,15 @@
 import { Bootstrap } from '../bootstrap/bootstrap.ts';
 import type { FileStore } from '../cache/file-store.ts';
 import { FormatError } from '../errors.ts';
-import type { ImageConfig } from '../oci/config.ts';
+import { type ImageConfig, parseConfig } from '../oci/config.ts';
 import { type Digest, digestHex, parseDigest } from '../oci/digest.ts';
 import type { Descriptor, ImageSource, Platform, RawManifest } from '../oci/image.ts';
-import type { Manifest } from '../oci/manifest.ts';
+import { type Manifest, parseManifest } from '../oci/manifest.ts';
+import { readDocument } from '../oci/read-document.ts';
 import { annotation, formatVersion } from './annotations.ts';
 import { fetchBootstrap } from './bootstrap-layer.ts';
 import { KeptDocuments } from './kept-documents.ts';
-import { resolveConfig, resolveManifest } from './resolve.ts';
+import { resolveManifest } from './resolve.ts';
 
 /** A sluice image, its metadata verified down to the manifest's digest. Immutable; holds no file or connection. */
 export interface OpenImage {
@@ -30,6 +31,12 @@ export interface OpenImageOptions {
   readonly files?: FileStore | undefined;
   readonly platform?: Platform | undefined;
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Called when the manifest is known, while config and bootstrap are still on their way: what else depends on it can
+   * begin.
+   * @param documents - where to ask for what refers to the manifest
+   */
+  readonly onManifest?: ((manifest: Digest, documents: Pick<ImageSource, 'referrers'>) => void) | undefined;
 }
 
 /**
@@ -43,9 +50,13 @@ export async function openImage(source: ImageSource, options: OpenImageOptions =
   const { files, signal } = options;
   const documents = files === undefined ? source : new KeptDocuments(source, files);
   const raw = await resolveManifest(documents, options.platform, isSluice, signal);
-  const { manifest, config } = await resolveConfig(documents, raw, signal);
+  const manifest = parseManifest(raw);
   const { root, blobs, bootstrapLayer } = readAnnotations(source.reference, manifest);
-  const bootstrap = await openBootstrap(source, root, bootstrapLayer, files, signal);
+  options.onManifest?.(raw.descriptor.digest, documents);
+  const [bootstrap, config] = await Promise.all([
+    openBootstrap(source, root, bootstrapLayer, files, signal),
+    readDocument(documents, manifest.config, signal).then(parseConfig),
+  ]);
   checkDevices(bootstrap, blobs);
   return { reference: source.reference, raw, manifest, config, root, bootstrap, blobs, bootstrapLayer };
 }

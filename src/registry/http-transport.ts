@@ -1,5 +1,6 @@
 import type { Agent, Dispatcher } from 'undici';
 import { RegistryError } from '../errors.ts';
+import { Dialler } from './dialler.ts';
 import { networkError } from './response-error.ts';
 import { redactUrl } from './url.ts';
 
@@ -92,11 +93,13 @@ export interface HttpTransportOptions {
 
 /** Single HTTP exchanges over kept connections. Neither redirects, authentication nor retries: those are its callers'. */
 export class HttpTransport {
-  readonly #options: Agent.Options;
+  readonly #options: Agent.Options & { readonly connections: number };
+  readonly #dialler: Dialler;
   #agent: Promise<Agent> | undefined;
 
   constructor(options: HttpTransportOptions) {
     const stallMs = options.stallMs ?? defaultStallMs;
+    this.#dialler = new Dialler(options.ca);
     this.#options = {
       connections: options.connections ?? defaultConnections,
       pipelining: 1,
@@ -108,6 +111,11 @@ export class HttpTransport {
     };
   }
 
+  /** Opens connections for requests to come. Nothing happens when there were requests to this origin before. */
+  dial(origin: URL, connections: number): void {
+    this.#dialler.dial(origin, Math.min(connections, this.#options.connections));
+  }
+
   /**
    * @throws {RegistryError} SLUICE_REGISTRY_UNREACHABLE, SLUICE_REGISTRY_TIMEOUT, SLUICE_REGISTRY_PROTOCOL; a status
    * is never an error here
@@ -116,7 +124,8 @@ export class HttpTransport {
     const { url, method, headers, body, signal } = request;
     signal?.throwIfAborted();
     try {
-      this.#agent ??= openAgent(this.#options);
+      this.#dialler.dial(url, 1);
+      this.#agent ??= openAgent(this.#options, this.#dialler);
       const response = await (await this.#agent).request({
         origin: url.origin,
         path: `${url.pathname}${url.search}`,
@@ -136,12 +145,25 @@ export class HttpTransport {
 
   /** Requests under way fail. */
   async close(): Promise<void> {
+    this.#dialler.close();
     await (await this.#agent)?.destroy();
   }
 }
 
 /** Loads undici with the first request: it takes 30 ms, which the mount of a known image need not wait for. */
-async function openAgent(options: Agent.Options): Promise<Agent> {
-  const { Agent } = await import('undici');
-  return new Agent(options);
+async function openAgent(options: Agent.Options, dialler: Dialler): Promise<Agent> {
+  const { Agent, buildConnector } = await import('undici');
+  const connect = buildConnector(typeof options.connect === 'object' ? options.connect : {});
+  return new Agent({
+    ...options,
+    connect: (target, callback) => {
+      const dialled = dialler.take(`${target.protocol}//${target.host}`);
+      if (dialled === undefined) connect(target, callback);
+      else
+        dialled.then(
+          (socket) => callback(null, socket),
+          (error) => callback(error, null),
+        );
+    },
+  });
 }

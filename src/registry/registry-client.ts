@@ -83,6 +83,11 @@ export class RegistryClient {
     return retrying(this.retryPolicy, call.signal, () => this.#attempt(call));
   }
 
+  /** Opens connections to the registry for calls to come, if there has been none yet. */
+  dial(connections: number): void {
+    this.#transport.dial(this.url, connections);
+  }
+
   async close(): Promise<void> {
     await this.#transport.close();
   }

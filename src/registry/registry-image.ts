@@ -6,6 +6,9 @@ import { ManifestStore } from './manifests.ts';
 import { RegistryClient } from './registry-client.ts';
 import type { RegistryOptions } from './registry-options.ts';
 
+/** What follows the manifest at once: the bootstrap, and both ways to ask what refers to it. */
+const requestsAtOnce = 3;
+
 class RegistryImage implements ImageSource {
   readonly reference: string;
   readonly #name: string;
@@ -22,6 +25,7 @@ class RegistryImage implements ImageSource {
   }
 
   resolve(signal?: AbortSignal): Promise<RawManifest> {
+    this.#client.dial(requestsAtOnce);
     return this.#manifests.get(this.#name, undefined, signal);
   }
 
