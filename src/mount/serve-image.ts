@@ -7,6 +7,7 @@ import { type OpenImage, openImage } from '../image/open-image.ts';
 import type { ImageSource, Platform } from '../oci/image.ts';
 import type { StartCommand } from '../prefetch/predictor.ts';
 import { Prefetch } from '../prefetch/prefetch.ts';
+import { HotStart } from './hot-start.ts';
 import { missChannels, type ReadFailed } from './miss-channels.ts';
 import { ImageMount } from './mount-image.ts';
 import type { MountWorkers } from './mount-workers.ts';
@@ -28,7 +29,9 @@ export interface ServeImageOptions {
   readonly server: MountWorkers | 'libfuse';
   /** Records what is read from the first read on. Workers can. */
   readonly trace?: boolean | undefined;
-  /** Fetches what a start will read before it is asked for. Default: true. */
+  /** Name of the image's profile to start by; `false` for none. Default: `default`. One that is missing is missed only in speed. */
+  readonly profile?: string | false | undefined;
+  /** Where there is no profile, predicts what a start will read and fetches it before it is asked for. Default: true. */
   readonly prefetch?: boolean | undefined;
   /** What will be started. Default: the image's own entrypoint and command. */
   readonly command?: StartCommand | undefined;
@@ -50,14 +53,17 @@ export async function serveImage(options: ServeImageOptions): Promise<ServedImag
   const { source, mountPoint, cache, server, onFailure } = options;
   let content: OpenChunks | undefined;
   let prefetch: Prefetch | undefined;
+  const { profile = 'default', platform, signal } = options;
+  const hotStart = profile === false ? undefined : new HotStart({ source, files: cache.files, profile });
   try {
-    const image = await openImage(source, { files: cache.files, platform: options.platform, signal: options.signal });
+    const image = await openImage(source, { files: cache.files, platform, signal, onManifest: hotStart?.onManifest });
     const opened = openChunks(source, image, cache, options.readTimeoutMs);
     content = opened;
     const { bootstrap, reference } = image;
-    if (options.prefetch !== false) prefetch = startPrefetch(image, opened, options.command);
+    const hot = await hotStart?.pages(bootstrap);
+    if (options.prefetch !== false && hot === undefined) prefetch = startPrefetch(image, opened, options.command);
     const onMiss = prefetch?.missed.bind(prefetch);
-    const parts = { bootstrap, mountPoint, source: reference, trace: options.trace, onMiss, ...opened };
+    const parts = { bootstrap, mountPoint, source: reference, trace: options.trace, onMiss, hot, ...opened };
     const mount = server === 'libfuse' ? await startLibfuse(parts) : await ImageMount.start(parts, server);
     const report = (message: unknown): void => {
       const failure = message as ReadFailed;
@@ -69,6 +75,7 @@ export async function serveImage(options: ServeImageOptions): Promise<ServedImag
     missChannels.failed.subscribe(report);
     const ended = mount.ended.finally(async () => {
       missChannels.failed.unsubscribe(report);
+      hotStart?.close();
       prefetch?.close();
       opened.close();
       await source.close();
@@ -76,6 +83,7 @@ export async function serveImage(options: ServeImageOptions): Promise<ServedImag
     const { trace } = mount;
     return { image, trace, mountPoint: mount.mountPoint, ended, unmount: (how) => mount.unmount(how) };
   } catch (error) {
+    hotStart?.close();
     prefetch?.close();
     content?.close();
     await Promise.all([server === 'libfuse' ? undefined : server.terminate(), source.close()]);

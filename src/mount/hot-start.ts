@@ -1,0 +1,82 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Bootstrap } from '../bootstrap/bootstrap.ts';
+import type { FileStore } from '../cache/file-store.ts';
+import { HotPages } from '../hot/hot-pages.ts';
+import { type HotTarget, streamHot } from '../hot/stream.ts';
+import { findProfiles } from '../image/find-profiles.ts';
+import type { HotBlob } from '../image/profile-manifest.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { ImageSource } from '../oci/image.ts';
+
+/** The list of referrers is asked for with the bootstrap, which is larger. A mount waits no longer than this for it. */
+const listPatienceMs = 200;
+
+export interface HotStartOptions {
+  readonly source: ImageSource;
+  readonly files: FileStore;
+  /** Name of the profile. */
+  readonly profile: string;
+}
+
+/**
+ * The hot part of a start: the profile is looked for as soon as the manifest is known, its hot blob asked for as soon as
+ * the profile is, and the pages go where the mount can see them as soon as there is a bootstrap to verify them by. None
+ * of it can fail a mount.
+ */
+export class HotStart {
+  readonly #options: HotStartOptions;
+  readonly #abort = new AbortController();
+  readonly #target: Promise<HotTarget>;
+  #begin: (target: HotTarget) => void = () => undefined;
+  #found: Promise<HotBlob | undefined> = Promise.resolve(undefined);
+
+  constructor(options: HotStartOptions) {
+    this.#options = options;
+    this.#target = new Promise((resolve, reject) => {
+      this.#begin = resolve;
+      this.#abort.signal.addEventListener('abort', () => reject(this.#abort.signal.reason), { once: true });
+    });
+    // Where there is no hot blob, nobody waits for it.
+    this.#target.catch(() => undefined);
+  }
+
+  /** For openImage(): begins. */
+  readonly onManifest = (manifest: Digest, documents: Pick<ImageSource, 'referrers'>): void => {
+    this.#found = this.#find(manifest, documents);
+  };
+
+  /** @returns what the mount reads from; undefined when the image has no such profile, or none in time */
+  async pages(bootstrap: Bootstrap): Promise<HotPages | undefined> {
+    const { signal } = this.#abort;
+    const tooLate = sleep(listPatienceMs, undefined, { ref: false, signal }).catch(() => undefined);
+    const hot = await Promise.race([this.#found, tooLate]);
+    if (hot === undefined) {
+      this.close();
+      return undefined;
+    }
+    const pages = new HotPages(hot.pages);
+    const devices = bootstrap.devices.map(({ chunks, verityDigest }) => ({ size: chunks.deviceSize, verityDigest }));
+    this.#begin({ pages, devices });
+    return pages;
+  }
+
+  /** Ends what is on its way. */
+  close(): void {
+    this.#abort.abort();
+  }
+
+  async #find(manifest: Digest, documents: Pick<ImageSource, 'referrers'>): Promise<HotBlob | undefined> {
+    const { source, files, profile } = this.#options;
+    const { signal } = this.#abort;
+    try {
+      const profiles = await findProfiles(documents, manifest, signal);
+      const hot = profiles.find(({ name }) => name === profile)?.hot;
+      if (hot !== undefined && !signal.aborted) {
+        void streamHot({ source, descriptor: hot.descriptor, files, signal }, this.#target);
+      }
+      return hot;
+    } catch {
+      return undefined;
+    }
+  }
+}
