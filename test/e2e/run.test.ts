@@ -1,0 +1,244 @@
+import { once } from 'node:events';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { get } from 'node:http';
+import { connect, createServer } from 'node:net';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { StartReport } from '../../src/runtime/start-report.ts';
+import { realImages } from '../support/images.ts';
+import { mounts } from '../support/mounts.ts';
+import { eventually } from '../support/process.ts';
+import { Sluice, type SluiceResult, sluice } from '../support/sluice.ts';
+import { makeTemporaryDirectory, removeTemporaryDirectory } from '../support/temporary.ts';
+import { has, isRoot } from '../support/tools.ts';
+import { convertedImage, slow } from './converted.ts';
+
+const images = realImages();
+
+/** A port nobody listens on; the images' own may be taken on this machine. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  return typeof address === 'object' && address ? address.port : 0;
+}
+
+async function readText(stream: AsyncIterable<unknown>): Promise<string> {
+  let text = '';
+  for await (const chunk of stream) text += String(chunk);
+  return text;
+}
+
+async function httpGet(port: number): Promise<string> {
+  const [answer] = await once(get(`http://127.0.0.1:${port}/`), 'response');
+  return readText(answer);
+}
+
+async function redisPing(port: number): Promise<string> {
+  const socket = connect(port, '127.0.0.1').setEncoding('utf8');
+  socket.end('PING\r\n');
+  return readText(socket);
+}
+
+describe.skipIf(images === undefined || !isRoot() || !has('runc'))('sluice run', slow, () => {
+  let directory = '';
+  const references: Record<string, string> = {};
+
+  beforeAll(async () => {
+    directory = makeTemporaryDirectory();
+    for (const tag of ['python', 'nginx', 'redis'])
+      references[tag] = (await convertedImage(images?.layout ?? '', tag)).reference;
+  }, slow.timeout);
+  afterAll(() => removeTemporaryDirectory(directory));
+
+  const containers = (): string => path.join(directory, 'cache/containers');
+  const command = (options: readonly string[], tag: string, ...args: readonly string[]): string[] => [
+    ...['run', '--runtime', 'runc', '--cache-dir', path.join(directory, 'cache'), ...options],
+    ...[references[tag] ?? '', ...args],
+  ];
+  const inPython = (options: readonly string[], ...args: readonly string[]): Promise<SluiceResult> =>
+    sluice(command(options, 'python', ...args));
+  const shell = async (options: readonly string[], script: string): Promise<string> => {
+    const { status, stdout, stderr } = await inPython(options, 'sh', '-c', script);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    return stdout;
+  };
+  const started = async (running: Sluice): Promise<void> => {
+    let said = '';
+    running.process.stdout?.on('data', (chunk: Buffer) => {
+      said += chunk;
+    });
+    await eventually('the container to begin', () => (said.includes('begun\n') ? true : undefined));
+  };
+  /** Containers, mounts and control groups. */
+  const leftovers = async (): Promise<string[]> => {
+    const folders = await readdir(containers());
+    const mounted = mounts().filter(({ target }) => target.startsWith(directory));
+    const groups = await Promise.all(['pids', ''].map((name) => readdir(`/sys/fs/cgroup/${name}`).catch(() => [])));
+    const ids = groups.flat().filter((name) => /^([0-9a-f]{12}|run-test-.*)$/.test(name) && folders.includes(name));
+    return [...folders, ...mounted.map(({ target }) => target), ...ids];
+  };
+
+  it('runs the image’s command, and leaves nothing behind', async () => {
+    const report = path.join(directory, 'report.json');
+    expect(await inPython(['--report', report])).toEqual({ status: 0, stdout: 'hello from python\n', stderr: '' });
+    expect(await leftovers()).toEqual([]);
+    const { version, startedAt, events, chunks } = JSON.parse(await readFile(report, 'utf8')) as StartReport;
+    expect(version).toBe(1);
+    expect(Math.abs(Date.now() - startedAt)).toBeLessThan(slow.timeout);
+    expect(events.map(({ name }) => name)).toEqual(['mounted', 'rootfs', 'runtime', 'exit']);
+    expect(chunks.counts.length).toBeGreaterThan(0);
+    for (const [ms, device, chunk] of chunks.arrivals) {
+      expect(ms).toBeLessThanOrEqual(events.at(-1)?.ms ?? 0);
+      expect(chunk).toBeLessThan(chunks.counts[device] ?? 0);
+    }
+    expect(chunks.arrivals.length).toBeGreaterThan(0);
+  });
+
+  it.each([
+    ['exit 3', 3],
+    ['kill -USR2 $$; sleep 9', 0x80 + 12],
+    ['exit 125', 125],
+  ])('passes on how "%s" ends, and both streams', async (script, status) => {
+    // A child, because signals without a handler do nothing to the first process of a container.
+    const { status: outer, ...streams } = await inPython([], 'sh', '-c', `echo out; echo err >&2; sh -c '${script}'`);
+    expect({ outer, ...streams }).toMatchObject({ outer: status, stdout: 'out\n' });
+    expect(streams.stderr).toMatch(/^err\n/);
+  });
+
+  it.each([
+    ['a program that is not there', [], ['/no/such'], 125, 'SLUICE_RUNTIME_FAILED'],
+    ['a user that is not there', ['--user', 'ghost'], ['true'], 125, 'SLUICE_USER_NOT_FOUND'],
+    ['an unknown image', [], ['true'], 125, 'SLUICE_IMAGE_NOT_FOUND'],
+    ['a volume that is not there', ['-v', '/no/such:/data'], ['true'], 125, 'SLUICE_RUNTIME_FAILED'],
+    ['a terminal where there is none', ['-t'], ['true'], 125, 'SLUICE_OPTION_INVALID'],
+    ['a bad name', ['--name', '../x'], ['true'], 125, 'SLUICE_OPTION_INVALID'],
+  ])('fails before it begins with %s', async (what, options, args, status, code) => {
+    const [tag, ...words] = [what === 'an unknown image' ? 'none' : 'python', ...args];
+    if (tag === 'none') references.none = `${references.python}-none`;
+    const result = await sluice(command(options, tag, ...words));
+    expect(result).toMatchObject({ status, stdout: '' });
+    expect(result.stderr).toContain(`(${code})\n`);
+    expect(await leftovers()).toEqual([]);
+  });
+
+  it('runs as a user of the image, in a folder that is made for it', async () => {
+    const script = 'id -un; id -gn; id -G; pwd';
+    expect(await shell(['-u', 'games', '-w', '/made/here'], script)).toBe('games\ngames\n60\n/made/here\n');
+    expect(await shell(['-u', 'games:tty'], script)).toBe('games\ntty\n5\n/\n');
+    expect(await shell(['-u', '1234:5'], 'id -u; id -g')).toBe('1234\n5\n');
+  });
+
+  it('gives it its name, its variables, and name resolution', async () => {
+    const script = 'hostname; echo $A-$B; grep -c run-test-name /etc/hosts; cat /etc/resolv.conf';
+    const said = await shell(['--name', 'run-test-name', '-e', 'A=1', '-e', 'B=a b'], script);
+    const resolvers = await readFile('/etc/resolv.conf', 'utf8').catch(() => '');
+    expect(said).toBe(`run-test-name\n1-a b\n1\n${resolvers}`);
+  });
+
+  it('has a loopback interface alone without a network', async () => {
+    expect(await shell(['--network', 'none'], 'cat /proc/net/dev | tail -n +3 | cut -d: -f1')).toBe('    lo\n');
+  });
+
+  it('writes to a layer of its own, to volumes, and not to what is read only', async () => {
+    const [writable, fixed] = [path.join(directory, 'writable'), path.join(directory, 'fixed')];
+    await Promise.all([mkdir(writable), mkdir(fixed)]);
+    await writeFile(path.join(fixed, 'file'), 'from outside\n');
+    const volumes = ['-v', `${writable}:/data`, '-v', `${fixed}:/fixed:ro`];
+    await shell(
+      volumes,
+      'echo changed > /etc/os-release; rm /app/app.py; cp /fixed/file /data/copy; ! touch /fixed/x 2>&-',
+    );
+    expect(await readFile(path.join(writable, 'copy'), 'utf8')).toBe('from outside\n');
+    expect(await shell([], 'cat /app/app.py | wc -l')).not.toBe('0\n');
+    expect(await shell(['--read-only'], '! touch /x 2>&- && touch /dev/shm/x && echo refused')).toBe('refused\n');
+  });
+
+  it('may not do what changes the machine', async () => {
+    expect(await shell([], '! mount -t tmpfs none /mnt 2>&- && test ! -w /proc/sys/kernel/panic && echo refused')).toBe(
+      'refused\n',
+    );
+  });
+
+  it('fetches nothing to change an owner or a mode', async () => {
+    const report = path.join(directory, 'chown.json');
+    const cold = path.join(directory, 'cold');
+    const options = ['--report', report, '--cache-dir', cold];
+    await shell(options, 'true');
+    const { length } = (JSON.parse(await readFile(report, 'utf8')) as StartReport).chunks.arrivals;
+    await shell(options, 'chown 1:1 /usr/bin/python3* && chmod 700 /usr/bin/perl');
+    const { arrivals } = (JSON.parse(await readFile(report, 'utf8')) as StartReport).chunks;
+    // What chown and chmod are themselves: far less than python3 and perl, of several megabytes each.
+    expect(length).toBeGreaterThan(0);
+    expect(arrivals.length).toBeLessThan(20);
+  });
+
+  it.each([
+    ['SIGTERM', 'TERM'],
+    ['SIGINT', 'INT'],
+    ['SIGHUP', 'HUP'],
+    ['SIGUSR1', 'USR1'],
+  ] as const)('passes %s on', async (signal, name) => {
+    const script = `trap 'echo got ${name}; exit 7' ${name}; echo begun; while :; do sleep 0.1; done`;
+    const running = new Sluice(command([], 'python', 'sh', '-c', script));
+    await started(running);
+    running.process.kill(signal);
+    expect(await running.ended).toEqual({ status: 7, stdout: `begun\ngot ${name}\n`, stderr: '' });
+    expect(await leftovers()).toEqual([]);
+  });
+
+  it('kills a container that ignores signals with the third one', async () => {
+    const running = new Sluice(command([], 'python', 'sh', '-c', 'echo begun; while :; do sleep 0.1; done'));
+    await started(running);
+    for (let i = 0; i < 3; i++) {
+      running.process.kill('SIGTERM');
+      // The kernel keeps one signal of a kind: each has to arrive before the next is sent.
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    expect(await running.ended).toMatchObject({ status: 137 });
+    expect(await leftovers()).toEqual([]);
+  });
+
+  it('gives a name to one container at a time', async () => {
+    const running = new Sluice(command(['--name', 'run-test-one'], 'python', 'sh', '-c', 'echo begun; sleep 60'));
+    await started(running);
+    const second = await inPython(['--name', 'run-test-one'], 'true');
+    expect(second).toMatchObject({ status: 125, stdout: '' });
+    expect(second.stderr).toContain('(SLUICE_CONTAINER_EXISTS)');
+    for (let i = 0; i < 3; i++) {
+      running.process.kill('SIGTERM');
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    await running.ended;
+  });
+
+  it('is swept up by the next one when it was killed', async () => {
+    const running = new Sluice(command([], 'python', 'sh', '-c', 'echo begun; sleep 600'));
+    await started(running);
+    const gone = once(running.process, 'exit');
+    running.process.kill('SIGKILL');
+    await gone;
+    expect(await leftovers()).not.toEqual([]);
+    expect(await shell([], 'echo next')).toBe('next\n');
+    expect(await leftovers()).toEqual([]);
+  });
+
+  it('serves: nginx', async () => {
+    const port = await freePort();
+    const change = `sed -i 's/listen 18080/listen ${port}/' /etc/nginx/sites-available/default`;
+    const script = `${change} && exec nginx -g 'daemon off;'`;
+    const running = new Sluice(command([], 'nginx', 'sh', '-c', script));
+    expect(await eventually('nginx to answer', () => httpGet(port))).toBe('hello-nginx\n');
+    running.process.kill('SIGTERM');
+    expect(await running.ended).toMatchObject({ status: 0 });
+  });
+
+  it('serves: redis', async () => {
+    const port = await freePort();
+    const running = new Sluice(command([], 'redis', 'redis-server', '--port', String(port), '--save', ''));
+    expect(await eventually('redis to answer', () => redisPing(port))).toBe('+PONG\r\n');
+    running.process.kill('SIGTERM');
+    expect(await running.ended).toMatchObject({ status: 0 });
+  });
+});
