@@ -34,24 +34,26 @@ function configuration(folder: string): Readonly<Record<string, string>> {
 
 /**
  * podman asks for more open files and processes than a machine may allow even root, and fails: it gets what this process
- * may have. Source: proc(5), /proc/pid/limits.
+ * may have; of processes no more than there are numbers, to which podman limits itself.
+ * Source: proc(5), /proc/pid/limits and /proc/sys/kernel/pid_max.
  */
 async function limits(): Promise<string[]> {
   const text = await readFile('/proc/self/limits', 'utf8');
-  const options: string[] = [];
-  for (const [row, name] of [
-    ['Max open files', 'nofile'],
-    ['Max processes', 'nproc'],
-  ] as const) {
-    const hard = new RegExp(`^${row}\\s+\\S+\\s+(\\d+)`, 'm').exec(text)?.[1];
-    if (hard !== undefined) options.push('--ulimit', `${name}=${hard}:${hard}`);
-  }
-  return options;
+  const hardLimit = (name: string): number =>
+    Number(new RegExp(`^${name}\\s+\\S+\\s+(\\d+)`, 'm').exec(text)?.[1] ?? Infinity);
+  const processes = Math.min(hardLimit('Max processes'), Number(await readFile('/proc/sys/kernel/pid_max', 'utf8')));
+  const files = hardLimit('Max open files');
+  return [
+    '--ulimit',
+    `nproc=${processes}:${processes}`,
+    ...(Number.isFinite(files) ? ['--ulimit', `nofile=${files}:${files}`] : []),
+  ];
 }
 
 /**
- * podman without anything of the machine's: one `podman run`, which pulls, unpacks each layer when it has arrived, and
- * starts the container with runc. It does not tell the steps apart, and it asks for https before it asks for http.
+ * podman with a store of its own; of the machine's it uses runc's state alone. One `podman run` pulls, unpacks each layer
+ * when it has arrived, and starts the container with runc: it does not tell the steps apart. It asks for https before it
+ * asks for http, which costs it a connection more.
  */
 export class PodmanLane implements Lane {
   readonly name = 'podman';
@@ -85,14 +87,14 @@ export class PodmanLane implements Lane {
       CONTAINERS_STORAGE_CONF: path.join(folder, 'storage.conf'),
       TMPDIR: folder,
     };
-    const runtime = ['--runtime-flag', `root=${path.join(folder, 'runc')}`];
+    // A control group of its own at the root: those podman would put around it stay when the container is gone.
+    const groups = ['--cgroups', 'no-conmon', '--cgroup-parent', '/'];
     const options = [...(await limits()), ...command, ...variables];
     const removal = ['rm', '--force', '--time', '0', '--ignore', name];
-    const remove = (signal: AbortSignal): Promise<void> =>
-      tryProgram('podman', [...runtime, ...removal], { signal, environment });
+    const remove = (signal: AbortSignal): Promise<void> => tryProgram('podman', removal, { signal, environment });
     return startContainer({
       program: 'podman',
-      args: [...runtime, ...run, ...options, `${registry}/${repository}`],
+      args: [...run, ...groups, ...options, `${registry}/${repository}`],
       environment,
       pulledMs: undefined,
       mountedMs: undefined,
