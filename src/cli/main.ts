@@ -47,6 +47,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   mount: async () => (await import('./mount.ts')).mountCommand(),
   run: async () => (await import('./run.ts')).runCommand(),
   umount: async () => (await import('./umount.ts')).umountCommand(),
+  trace: async () => (await import('./trace.ts')).traceCommand(),
   check: async () => (await import('./check.ts')).checkCommand(),
   inspect: async () => (await import('./inspect.ts')).inspectCommand(),
   ls: async () => (await import('./ls.ts')).lsCommand(),

@@ -5,7 +5,7 @@ import type { Readable } from 'node:stream';
 import { Command, Option } from 'commander';
 import { FuseError } from '../errors.ts';
 import type { MountWorkers } from '../mount/mount-workers.ts';
-import type { MountedImage } from '../mount/mounted-image.ts';
+import type { ServedImage } from '../mount/serve-image.ts';
 import type { Platform } from '../oci/image.ts';
 import { type PackedError, packError, reviveError } from '../packed-error.ts';
 import { defaultRetryPolicy } from '../registry/registry-options.ts';
@@ -31,6 +31,7 @@ interface MountFlags extends RegistryFlags, CacheFlags {
   readonly workers?: number;
   readonly platform?: Platform;
   readonly prefetch: boolean;
+  readonly trace?: boolean;
   readonly log?: string;
   readonly json?: boolean;
 }
@@ -64,6 +65,7 @@ export function mountCommand(): Command {
     )
     .option('--workers <n>', 'threads that serve the mount, of driver fuse', parseCount)
     .option('--no-prefetch', 'fetch what is read, and nothing that a start is expected to read')
+    .option('--trace', 'record from the first read on what is read: see sluice trace')
     .option('--log <file>', 'where a mount in the background reports failed reads (default: sluice.log in the cache)')
     .addHelpText('after', examples);
   for (const add of [addPlatformOption, addRegistryOptions, addCacheDirOption, addJsonOption]) add(command);
@@ -128,6 +130,7 @@ async function serve(image: string, directory: string, flags: MountFlags): Promi
     const served = await start(image, directory, flags);
     if (launched) answer({ mountPoint: served.mountPoint });
     else note(`mounted on ${served.mountPoint}; unmount it, or end this process, to stop`);
+    void offerControl(flags.cacheDir, served);
     await served.ended;
   } catch (error) {
     if (launched) answer({ error: packError(error) });
@@ -135,7 +138,13 @@ async function serve(image: string, directory: string, flags: MountFlags): Promi
   }
 }
 
-async function start(image: string, directory: string, flags: MountFlags): Promise<MountedImage> {
+/** Loaded when the mount answers: nobody waits for it. */
+async function offerControl(cacheDirectory: string, served: ServedImage): Promise<void> {
+  const control = await import('../control/offer-control.ts');
+  await control.offerControl(cacheDirectory, served, note);
+}
+
+async function start(image: string, directory: string, flags: MountFlags): Promise<ServedImage> {
   // Threads first: they start on another core while this one loads the rest.
   const { MountWorkers } = await import('../mount/mount-workers.ts');
   const server = flags.driver === 'libfuse' ? flags.driver : new MountWorkers(flags.workers);
@@ -153,7 +162,7 @@ async function mountImage(
   directory: string,
   flags: MountFlags,
   server: MountWorkers | 'libfuse',
-): Promise<MountedImage> {
+): Promise<ServedImage> {
   const [{ serveImage }, { ChunkCache }, { openSource }, { loadZstd }] = await Promise.all([
     import('../mount/serve-image.ts'),
     import('../cache/chunk-cache.ts'),
@@ -174,6 +183,7 @@ async function mountImage(
     readTimeoutMs,
     prefetch: flags.prefetch,
     server,
+    trace: flags.trace,
     onFailure: note,
   });
   const stop = (): void =>
