@@ -35,8 +35,9 @@ export class ImageMount implements MountedImage {
       const fd = i === 0 || loadNative() === undefined ? session.fd : session.clone();
       return this.#start(thread, options, { fd, image, trace: this.trace.log.buffer, maximumReadahead });
     });
-    this.ended = Promise.all(exits).then(() => {
+    this.ended = Promise.all(exits).then(async () => {
       this.#misses.abortAll();
+      await this.trace.close();
       session.close();
     });
   }

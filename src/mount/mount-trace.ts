@@ -18,6 +18,9 @@ export class MountTrace {
   readonly log: TraceLog = new TraceLog();
   readonly #session: FuseSession;
   readonly #bootstrap: Bootstrap;
+  #isClosed = false;
+  /** The last call to the kernel. */
+  #dropped: Promise<unknown> = Promise.resolve();
 
   constructor(session: FuseSession, bootstrap: Bootstrap) {
     this.#session = session;
@@ -43,12 +46,22 @@ export class MountTrace {
   async dropPages(): Promise<void> {
     const files = new Set<number>();
     for (const { nid, type } of walkNames(this.#bootstrap.erofs)) if (type === DT_REG) files.add(nid);
-    for (const nid of files) await invalidateContent(this.#session.fd, nid);
+    for (const nid of files) {
+      if (this.#isClosed) return;
+      this.#dropped = invalidateContent(this.#session.fd, nid);
+      await this.#dropped;
+    }
   }
 
   stop(): Recording {
     const recorded = this.log.stop();
     this.#session.readahead.resume();
     return { ...recorded, pageExact: recorded.reads.every(({ pages }) => pages === 1) };
+  }
+
+  /** The mount has ended: when this returns, nothing uses its descriptor. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#dropped;
   }
 }
