@@ -48,6 +48,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import('./run.ts')).runCommand(),
   umount: async () => (await import('./umount.ts')).umountCommand(),
   trace: async () => (await import('./trace.ts')).traceCommand(),
+  optimize: async () => (await import('./optimize.ts')).optimizeCommand(),
   check: async () => (await import('./check.ts')).checkCommand(),
   inspect: async () => (await import('./inspect.ts')).inspectCommand(),
   ls: async () => (await import('./ls.ts')).lsCommand(),

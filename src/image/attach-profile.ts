@@ -19,7 +19,7 @@ export interface NewProfile {
   readonly name: string;
   /** JSON, not compressed. */
   readonly document: Uint8Array;
-  readonly hot: { readonly bytes: Uint8Array; readonly pages: number; readonly runs: number } | undefined;
+  readonly hot: { readonly bytes: Uint8Array; readonly pages: number } | undefined;
 }
 
 /** Where an image is, to be read and to be attached to. */
@@ -52,7 +52,7 @@ export async function attachProfile(
   const { name, hot } = profile;
   await put(mediaType.ociEmpty, emptyConfig);
   const document = await put(documentMediaType, compress(profile.document, documentLevel));
-  const hotBlob = hot && { descriptor: await put(hotMediaType, hot.bytes), pages: hot.pages, runs: hot.runs };
+  const hotBlob = hot && { descriptor: await put(hotMediaType, hot.bytes), pages: hot.pages };
   const manifest = writeProfileManifest({ subject, name, created, document, hot: hotBlob });
   const attached = await source.referrers(subject.digest, profileArtifactType, signal);
   const replaced = attached.filter((entry) => readProfileEntry(entry)?.name === name).map(({ digest }) => digest);

@@ -17,7 +17,6 @@ const annotation = {
   hotDigest: 'dev.sluice.hot-digest',
   hotSize: 'dev.sluice.hot-size',
   hotPages: 'dev.sluice.hot-pages',
-  hotRuns: 'dev.sluice.hot-runs',
 } as const;
 
 /** The pages of a profile, stored in the order in which a start reads them. */
@@ -26,7 +25,6 @@ export interface HotBlob {
   readonly descriptor: Descriptor;
   /** Of 4096 bytes. Whoever attached the profile says so, and may say anything. */
   readonly pages: number;
-  readonly runs: number;
 }
 
 /** A profile that is attached to an image: nothing of it is verified, and nothing of it has to be. */
@@ -39,7 +37,7 @@ export interface AttachedProfile {
 }
 
 /** Other registries, and other people, put in what they like: what is above these is no profile. */
-const limits = { hotSize: 2 ** 40, hotPages: 2 ** 28, hotRuns: 2 ** 28 } as const;
+const limits = { hotSize: 2 ** 40, hotPages: 2 ** 28 } as const;
 
 /** The content of an artifact's config that has nothing to say. Source: OCI image-spec 1.1, manifest.md. */
 export const emptyConfig: Uint8Array = canonicalJson({});
@@ -68,12 +66,11 @@ export function writeProfileManifest({ subject, name, created, document, hot }: 
   });
 }
 
-function hotAnnotations({ descriptor, pages, runs }: HotBlob): Readonly<Record<string, string>> {
+function hotAnnotations({ descriptor, pages }: HotBlob): Readonly<Record<string, string>> {
   return {
     [annotation.hotDigest]: descriptor.digest,
     [annotation.hotSize]: String(descriptor.size),
     [annotation.hotPages]: String(pages),
-    [annotation.hotRuns]: String(runs),
   };
 }
 
@@ -92,11 +89,10 @@ export function readProfileEntry(entry: Descriptor): AttachedProfile | undefined
 function readHot(annotations: Readonly<Record<string, string>>): HotBlob | undefined {
   const size = countAt(annotations[annotation.hotSize], limits.hotSize);
   const pages = countAt(annotations[annotation.hotPages], limits.hotPages);
-  const runs = countAt(annotations[annotation.hotRuns], limits.hotRuns);
   const digest = annotations[annotation.hotDigest] ?? '';
-  if (size === undefined || pages === undefined || runs === undefined || runs > pages) return undefined;
+  if (size === undefined || pages === undefined) return undefined;
   if (!/^sha256:[0-9a-f]{64}$/.test(digest)) return undefined;
-  return { descriptor: { mediaType: hotMediaType, digest: parseDigest(digest), size }, pages, runs };
+  return { descriptor: { mediaType: hotMediaType, digest: parseDigest(digest), size }, pages };
 }
 
 function countAt(text: string | undefined, maximum: number): number | undefined {

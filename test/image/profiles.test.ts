@@ -26,7 +26,7 @@ const late = new Date('2026-01-02T00:00:00Z');
 const profile = (name: string, hot?: string) => ({
   name,
   document: Buffer.from(`{"name":"${name}"}`),
-  hot: hot === undefined ? undefined : { bytes: Buffer.from(hot), pages: 7, runs: 3 },
+  hot: hot === undefined ? undefined : { bytes: Buffer.from(hot), pages: 7 },
 });
 
 /** A place images can be in: its name in references, and how many manifests of profiles it lists for an image. */
@@ -103,7 +103,7 @@ describe.each(places.filter(({ available }) => available()))('profiles in $name'
     await attach(profile('worker'), early);
     const [first, second, ...rest] = await found();
     expect(rest).toEqual([]);
-    expect(first).toMatchObject({ name: 'default', createdMs: early.getTime(), hot: { pages: 7, runs: 3 } });
+    expect(first).toMatchObject({ name: 'default', createdMs: early.getTime(), hot: { pages: 7 } });
     expect(second).toMatchObject({ name: 'worker', hot: undefined });
     expect((await collect(source().readBlob(first!.hot!.descriptor))).toString()).toBe('hot pages');
     expect((await source().resolve()).descriptor).toEqual(subject);
@@ -159,7 +159,6 @@ describe('findProfiles()', () => {
     'dev.sluice.hot-digest': digest,
     'dev.sluice.hot-size': '10',
     'dev.sluice.hot-pages': '3',
-    'dev.sluice.hot-runs': '2',
   };
 
   it.each<[string, Descriptor]>([
@@ -169,7 +168,7 @@ describe('findProfiles()', () => {
     ['whose name is too long', entry({ 'dev.sluice.profile': 'a'.repeat(65) })],
   ])('leaves out an entry %s', async (_, wrong) => {
     const profiles = await findProfiles(listing(wrong, entry(hot)), digest);
-    expect(profiles).toMatchObject([{ name: 'a', createdMs: 0, hot: { descriptor: { digest, size: 10 }, runs: 2 } }]);
+    expect(profiles).toMatchObject([{ name: 'a', createdMs: 0, hot: { descriptor: { digest, size: 10 }, pages: 3 } }]);
   });
 
   it.each([
@@ -181,8 +180,7 @@ describe('findProfiles()', () => {
     ['dev.sluice.hot-size', '99999999999999999999'],
     ['dev.sluice.hot-pages', '9007199254740993'],
     ['dev.sluice.hot-pages', 'NaN'],
-    ['dev.sluice.hot-runs', '4'],
-    ['dev.sluice.hot-runs', ''],
+    ['dev.sluice.hot-pages', ''],
   ])('takes a profile with %s "%s" for one without pages', async (key, value) => {
     const [found] = await findProfiles(listing(entry({ ...hot, [key]: value })), digest);
     expect(found).toMatchObject({ name: 'a', hot: undefined });

@@ -117,7 +117,7 @@ describe.each([
     const place = { source: openSource(target, options), target: openReferrerTarget(target, options) };
     const { descriptor } = await place.source.resolve();
     digest = descriptor.digest;
-    const hot = { bytes: Buffer.from('hot pages'), pages: 1, runs: 1 };
+    const hot = { bytes: Buffer.from('hot pages'), pages: 1 };
     await attachProfile(place, descriptor, { name: 'default', document: Buffer.from('{}'), hot });
     await Promise.all([place.source.close(), place.target.close()]);
     const tag = `/manifests/${digest.replace(':', '-')}`;
