@@ -38,6 +38,9 @@ const WHOLE_FILE = 8 * 1024 * 1024;
 /** Stops an image in which every library needs others. A desktop program has 300. */
 const MAXIMUM_LIBRARIES = 512;
 
+/** Stops search paths of many folders for many libraries that are in none of them; each is a walk through the tree. */
+const MAXIMUM_LOOKUPS = 8192;
+
 /** Stops scripts that run one another. Linux gives up after as many (BINPRM_MAX_RECURSION in effect). */
 const MAXIMUM_SCRIPTS = 5;
 
@@ -68,6 +71,7 @@ export class Predictor {
   /** Of the first object that was loaded; what the process loads later is found by the same rules. */
   #settings: Promise<SearchSettings> | undefined;
   #libraries = 0;
+  #lookups = 0;
 
   /** @param emit - told of each prediction as soon as it is made, in about the order of a start */
   constructor(files: ImageFiles, command: StartCommand, emit: (prediction: Prediction) => void) {
@@ -152,6 +156,7 @@ export class Predictor {
   /** The first that is there and of the right kind. One that was named before is not opened again. */
   async #library(name: ByteString, by: LoadedObject, settings: SearchSettings): Promise<LoadedObject | undefined> {
     for (const path of libraryPlaces(name, by, settings)) {
+      if (this.#lookups++ >= MAXIMUM_LOOKUPS) return undefined;
       const file = this.#files.find(path);
       if (file === undefined) continue;
       if (this.#named.has(file.nid) || this.#libraries++ >= MAXIMUM_LIBRARIES) return undefined;
