@@ -135,6 +135,10 @@ async function runClientProcess(
         child.stdin.write(`${go}\n`);
       } else collect(message, plan.link, options, collected);
     }
+  } catch (error) {
+    // That it could not go on then is no failure of its own.
+    options.signal.throwIfAborted();
+    throw error;
   } finally {
     options.signal.removeEventListener('abort', stop);
     child.stdin.end();

@@ -11,6 +11,13 @@ const makers: Readonly<Record<string, LaneMaker>> = {
   'sluice-eager': async (command) => new (await import('./lanes/sluice.ts')).SluiceLane('eager', command),
   'sluice-second': async (command) => new (await import('./lanes/sluice.ts')).SluiceLane('second', command),
   'runc-unpacked': async () => new (await import('./lanes/runc-unpacked.ts')).RuncUnpackedLane(),
+  floor: async (command) => {
+    const [{ FloorLane }, { makeTracedImage }] = await Promise.all([
+      import('./lanes/floor.ts'),
+      import('./lanes/sluice.ts'),
+    ]);
+    return new FloorLane((context) => makeTracedImage(context, command));
+  },
   containerd: async () => new (await import('./lanes/containerd.ts')).ContainerdLane(),
   podman: async () => new (await import('./lanes/podman.ts')).PodmanLane(),
   'skopeo-umoci': async () => new (await import('./lanes/skopeo-umoci.ts')).SkopeoUmociLane(),

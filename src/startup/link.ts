@@ -45,7 +45,8 @@ const maximumRoundTripMs = 10_000;
  */
 export function parseLink(text: string): LinkPlan {
   if (text === 'none') return { name: text, speed: undefined };
-  const [, rate, unit, delay] = /^(?:(\d+(?:\.\d+)?)(mbit|gbit))?(?:(?:^|,)(\d+(?:\.\d+)?)ms)?$/.exec(text) ?? [];
+  const [, rate, unit, delay] =
+    /^(?:(\d+(?:\.\d+)?)(mbit|gbit))?(?:(?:^|(?<=bit),)(\d+(?:\.\d+)?)ms)?$/.exec(text) ?? [];
   const megabitsPerSecond = Number(rate ?? 0) * (unit === 'gbit' ? 1000 : 1);
   const roundTripMs = Number(delay ?? 0);
   const nothing = megabitsPerSecond === 0 && roundTripMs === 0;

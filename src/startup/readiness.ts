@@ -58,13 +58,14 @@ function follow(lines: AsyncIterable<string>, pattern: RegExp | undefined, last:
   });
 }
 
-/** Never ends for a readiness that follows from the container's end. */
+/** Ends when the container answers, and never when it does not. */
 async function answered(ready: Readiness, matched: Promise<boolean>, signal: AbortSignal): Promise<void> {
-  if (ready.kind === 'exit' || (ready.kind === 'line' && !(await matched))) return new Promise(() => undefined);
-  while (ready.kind !== 'line' && !signal.aborted) {
+  if (ready.kind === 'line' && (await matched)) return;
+  while ((ready.kind === 'tcp' || ready.kind === 'http') && !signal.aborted) {
     if (ready.kind === 'tcp' ? await accepts(ready.port) : await answers(ready.port, ready.path)) return;
     await delay(retryMs);
   }
+  await new Promise(() => undefined);
 }
 
 function accepts(port: number): Promise<boolean> {

@@ -39,7 +39,9 @@ export class ShapingProxy {
     this.#speed = speed;
     this.#counter = openSync(counterFile, 'w');
     this.#count(0);
-    server.on('connection', (client) => this.#join(client, connect(target, '127.0.0.1')));
+    server.on('connection', (client) =>
+      this.#join(client, connect({ port: target, host: '127.0.0.1', allowHalfOpen: true })),
+    );
   }
 
   /**
@@ -47,7 +49,7 @@ export class ShapingProxy {
    * @param counterFile - is given the number of bytes that reached clients, 8 bytes little-endian
    */
   static async open(target: number, speed: LinkSpeed, counterFile: string): Promise<ShapingProxy> {
-    const server = createServer();
+    const server = createServer({ allowHalfOpen: true });
     await new Promise<void>((resolve, reject) => {
       server.on('error', reject).listen(0, '127.0.0.1', resolve);
     });
@@ -82,25 +84,34 @@ export class ShapingProxy {
     this.#carry(server, client, this.#toClient, openMs);
   }
 
+  /** Passes on what `from` sends, piece by piece and in order; an empty piece is its end. */
   #carry(from: Socket, to: Socket, direction: Direction, openMs: number): void {
+    const queue: { readonly dueMs: number; readonly piece: Uint8Array }[] = [];
     let queued = 0;
-    let lastMs = openMs;
-    const after = (bytes: number, deliver: () => void): void => {
-      lastMs = Math.max(lastMs, openMs + this.#speed.roundTripMs / 2, direction.arrivalMs(bytes, this.#speed));
-      setTimeout(deliver, lastMs - performance.now());
+    const wait = (): void => {
+      if (queue[0]) setTimeout(deliver, queue[0].dueMs - performance.now());
     };
-    from.on('data', (piece: Buffer) => {
+    // A timer may fire a millisecond early, and two of them in any order: one at a time, and only for what is due.
+    const deliver = (): void => {
+      while (queue[0] && queue[0].dueMs <= performance.now()) {
+        const piece = queue.shift()?.piece ?? new Uint8Array();
+        queued -= piece.length;
+        if (direction === this.#toClient) this.#count(piece.length);
+        if (piece.length === 0) to.end();
+        else if (!to.destroyed) to.write(piece);
+      }
+      if (queued <= maximumQueued) from.resume();
+      wait();
+    };
+    const send = (piece: Uint8Array): void => {
+      const dueMs = Math.max(openMs + this.#speed.roundTripMs / 2, direction.arrivalMs(piece.length, this.#speed));
       queued += piece.length;
       if (queued > maximumQueued) from.pause();
-      after(piece.length, () => {
-        queued -= piece.length;
-        if (queued <= maximumQueued) from.resume();
-        if (to.destroyed) return;
-        to.write(piece);
-        if (direction === this.#toClient) this.#count(piece.length);
-      });
-    });
-    from.on('end', () => after(0, () => to.end()));
+      queue.push({ dueMs, piece });
+      if (queue.length === 1) wait();
+    };
+    from.on('data', send);
+    from.on('end', () => send(new Uint8Array()));
   }
 
   #count(bytes: number): void {

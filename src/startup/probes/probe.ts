@@ -42,7 +42,7 @@ export class Probe {
     this.#log = new RequestLog(requestLog);
     this.#others = others;
     this.#before = { bytes: this.#received.read(), requests: this.#log.count(), cpuMs: busyMs(others) };
-    this.#timer = setInterval(() => this.#look(), periodMs);
+    this.#timer = setInterval(() => this.#look(performance.now() - this.#startedMs), periodMs);
     this.#startedMs = performance.now();
   }
 
@@ -50,7 +50,7 @@ export class Probe {
   stop(): Readings {
     const readyMs = performance.now() - this.#startedMs;
     clearInterval(this.#timer);
-    this.#look();
+    this.#look(readyMs);
     const requests = this.#log.count() - this.#before.requests;
     const cpuMs = busyMs(this.#others) - this.#before.cpuMs;
     this.#received.close();
@@ -66,8 +66,7 @@ export class Probe {
     };
   }
 
-  #look(): void {
-    const ms = performance.now() - this.#startedMs;
+  #look(ms: number): void {
     const bytes = this.#received.read() - this.#before.bytes;
     if (bytes !== this.#timeline.at(-1)?.[1]) {
       if (this.#timeline.length >= maximumPoints) this.#timeline.pop();
