@@ -38,6 +38,10 @@ interface RunFlags extends RegistryFlags, CacheFlags {
   readonly cacheSize?: number;
   readonly readTimeout: number;
   readonly platform?: Platform;
+  readonly eager?: boolean;
+  readonly prefetch: boolean;
+  readonly profile?: string | false;
+  readonly trace?: boolean;
   readonly report?: string;
 }
 
@@ -85,6 +89,11 @@ export function runCommand(): Command {
       parseBytes,
     )
     .option('--read-timeout <seconds>', 'how long a read is tried again before it is an I/O error', parseCount, 30)
+    .option('--profile <name>', 'the image’s profile to start by; with --trace, the one to record (default: "default")')
+    .option('--no-profile', 'start as if the image had no profile')
+    .option('--no-prefetch', 'fetch what is read, and nothing that a start is expected to read')
+    .option('--eager', 'fetch the whole image before the container starts')
+    .option('--trace', 'record what is read, for sluice optimize')
     .option('--report <file>', 'write what the start took, as JSON, when the container has ended')
     .passThroughOptions()
     .addHelpText('after', examples);
@@ -116,25 +125,36 @@ async function runOn(
   flags: RunFlags,
 ): Promise<number> {
   const container = containerOptions(command, flags);
-  const [{ runImage }, { ChunkCache }, { openSource }, { loadZstd }] = await Promise.all([
+  const [{ runImage }, { ChunkCache }, { openSource }, { ProfileStore, checkProfileName }] = await Promise.all([
     import('../runtime/run-image.ts'),
     import('../cache/chunk-cache.ts'),
     import('../transport/open.ts'),
-    import('../zstd/codec.ts'),
+    import('../profile/profile-store.ts'),
   ]);
+  const { profile } = flags;
+  const record = { store: new ProfileStore(flags.cacheDir), name: checkProfileName(profile || 'default') };
   const readTimeoutMs = flags.readTimeout * 1000;
   const retry = { ...defaultRetryPolicy, deadlineMs: readTimeoutMs };
   const maximumBytes = flags.cacheSize ?? defaultCacheSize(flags.cacheDir);
   const cache = ChunkCache.open(flags.cacheDir, { maximumBytes });
-  void loadZstd('decompress');
   try {
     return await runImage({
       openSource: () => openSource(image, { ...registryOptions(flags), retry }),
-      serve: { cache, platform: flags.platform, readTimeoutMs, server, onFailure: warn },
+      serve: {
+        cache,
+        platform: flags.platform,
+        readTimeoutMs,
+        server,
+        onFailure: warn,
+        profile,
+        prefetch: flags.prefetch && flags.eager !== true,
+      },
       container,
       runtime: flags.runtime,
       stateDir: flags.stateDir ?? path.join(flags.cacheDir, 'containers'),
       name: flags.name,
+      eager: flags.eager === true,
+      record: flags.trace === true ? record : undefined,
       report: flags.report,
     });
   } finally {

@@ -4,6 +4,7 @@ import { pathsOf } from '../erofs/paths-of.ts';
 import { SluiceError, UsageError } from '../errors.ts';
 import { type OpenChunks, openChunks } from '../image/open-chunks.ts';
 import { type OpenImage, openImage } from '../image/open-image.ts';
+import type { ProcessConfig } from '../oci/config.ts';
 import type { ImageSource, Platform } from '../oci/image.ts';
 import type { StartCommand } from '../prefetch/predictor.ts';
 import { Prefetch } from '../prefetch/prefetch.ts';
@@ -33,8 +34,8 @@ export interface ServeImageOptions {
   readonly profile?: string | false | undefined;
   /** Where there is no profile, predicts what a start will read and fetches it before it is asked for. Default: true. */
   readonly prefetch?: boolean | undefined;
-  /** What will be started. Default: the image's own entrypoint and command. */
-  readonly command?: StartCommand | undefined;
+  /** What will be started on an image. Default: its own entrypoint and command. */
+  readonly command?: ((image: ProcessConfig) => StartCommand) | undefined;
   /** Told of every failed read, in words: image, file and reason. */
   readonly onFailure: (message: string) => void;
   readonly signal?: AbortSignal | undefined;
@@ -91,10 +92,17 @@ export async function serveImage(options: ServeImageOptions): Promise<ServedImag
   }
 }
 
-function startPrefetch(image: OpenImage, { prefetch, devices }: OpenChunks, command?: StartCommand): Prefetch {
-  const { entrypoint, command: rest, environment, workingDirectory } = image.config.process;
-  const own = { args: [...entrypoint, ...rest], environment, workingDirectory };
-  return Prefetch.start({ bootstrap: image.bootstrap, chunks: prefetch, devices, command: command ?? own });
+function startPrefetch(
+  image: OpenImage,
+  { prefetch, devices }: OpenChunks,
+  command: (image: ProcessConfig) => StartCommand = ownCommand,
+): Prefetch {
+  const { bootstrap, config } = image;
+  return Prefetch.start({ bootstrap, chunks: prefetch, devices, command: command(config.process) });
+}
+
+function ownCommand({ entrypoint, command, environment, workingDirectory }: ProcessConfig): StartCommand {
+  return { args: [...entrypoint, ...command], environment, workingDirectory };
 }
 
 async function startLibfuse(parts: ImageMountOptions): Promise<MountedImage> {

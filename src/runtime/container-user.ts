@@ -30,6 +30,14 @@ interface GroupEntry {
 const maximumId = 0x7fff_ffff;
 
 /**
+ * Root, however it is written: 0 everywhere, so that no file of the image has to be there before a container can start.
+ * It is in no supplementary group, which would give it nothing that it has not.
+ */
+export function isRoot(text: string): boolean {
+  return /^(root|0)?(:(root|0))?$/.test(text);
+}
+
+/**
  * Finds out who `user[:group]` is, names or numbers, as Docker does: a number need not be in the image's files; a user
  * who is there has the primary and supplementary groups of its entry, unless a group is named, which is then the only one.
  *

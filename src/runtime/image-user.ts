@@ -4,7 +4,7 @@ import { S_IFMT, S_IFREG } from '../erofs/inode.ts';
 import { ContainerError, NotFoundError } from '../errors.ts';
 import { resolvePath } from '../image/resolve-path.ts';
 import type { ServedImage } from '../mount/serve-image.ts';
-import { type ContainerUser, resolveUser } from './container-user.ts';
+import { type ContainerUser, isRoot, resolveUser } from './container-user.ts';
 
 /** Stops an image whose user database is gigabytes from being read into memory; a real one has kilobytes. */
 const maximumDatabaseBytes = 4 << 20;
@@ -16,6 +16,7 @@ const maximumDatabaseBytes = 4 << 20;
  * @throws {ContainerError} SLUICE_USER_NOT_FOUND
  */
 export async function imageUser(served: ServedImage, text: string): Promise<ContainerUser> {
+  if (isRoot(text)) return { uid: 0, gid: 0, additionalGids: [] };
   const [passwd, group] = await Promise.all(['/etc/passwd', '/etc/group'].map((path) => readText(served, path)));
   return resolveUser(text, { passwd: passwd ?? '', group: group ?? '' });
 }

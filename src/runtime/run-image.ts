@@ -3,15 +3,20 @@ import { mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } fro
 import { UsageError } from '../errors.ts';
 import { type ServedImage, type ServeImageOptions, serveImage } from '../mount/serve-image.ts';
 import type { ImageSource } from '../oci/image.ts';
+import type { StartCommand } from '../prefetch/predictor.ts';
+import type { ProfileStore } from '../profile/profile-store.ts';
+import { loadZstd } from '../zstd/codec.ts';
 import { ContainerFolder } from './container-folder.ts';
 import type { ContainerOptions } from './container-options.ts';
-import { containerProcess } from './container-process.ts';
+import { type ContainerProcess, containerProcess } from './container-process.ts';
 import { ContainerSignals } from './container-signals.ts';
+import { fetchAll } from './fetch-all.ts';
 import { findRuntime, hasUnifiedCgroups, type Runtime, type RuntimeName } from './find-runtime.ts';
 import { imageUser } from './image-user.ts';
 import { mountRoot, unmountAll } from './root-file-system.ts';
 import { deleteContainer, runContainer } from './run-container.ts';
 import { runtimeConfig, stopSignal } from './runtime-config.ts';
+import { saveRecording } from './save-recording.ts';
 import { StartObserver, writeReport } from './start-report.ts';
 import { sweepContainers } from './sweep.ts';
 
@@ -19,7 +24,7 @@ export interface RunImageOptions {
   /** Called once; what it returns is closed in the end. */
   readonly openSource: () => ImageSource;
   /** How the image is served; its workers are the caller's while nothing is mounted. */
-  readonly serve: Omit<ServeImageOptions, 'source' | 'mountPoint' | 'signal'>;
+  readonly serve: Omit<ServeImageOptions, 'source' | 'mountPoint' | 'trace' | 'command' | 'signal'>;
   readonly container: ContainerOptions;
   /** Undefined: the first that works here. */
   readonly runtime: RuntimeName | undefined;
@@ -27,6 +32,10 @@ export interface RunImageOptions {
   readonly stateDir: string;
   /** Undefined: a random one. */
   readonly name: string | undefined;
+  /** Whether all of the image is fetched before the container starts. */
+  readonly eager: boolean;
+  /** What is read becomes part of this profile. */
+  readonly record: { readonly store: ProfileStore; readonly name: string } | undefined;
   /** A file that gets a {@link StartReport} when the container has ended. */
   readonly report: string | undefined;
 }
@@ -69,17 +78,22 @@ interface Run {
 
 async function runIn(folder: ContainerFolder, run: Run): Promise<number> {
   const { observer, options, signals } = run;
+  const source = options.openSource();
   const served = await serveImage({
     ...options.serve,
-    source: options.openSource(),
+    source,
     mountPoint: folder.at('image'),
+    trace: options.record !== undefined,
+    command: (image) => startCommand(containerProcess(image, options.container, folder.name)),
     signal: signals.cancelled,
   });
   observer?.reached('mounted');
   try {
+    if (options.eager) await fetchAll(source, served.image, options.serve.cache, signals.cancelled);
     return await runServed(served, folder, run);
   } finally {
     observer?.reached('exit');
+    if (options.record !== undefined) await saveRecording(served, options.record, options.serve.onFailure);
     await end(served, folder, run.runtime);
     if (observer !== undefined && options.report !== undefined)
       await writeReport(options.report, observer.report(served.image));
@@ -114,10 +128,16 @@ async function runServed(
   signals.cancelled.throwIfAborted();
   const running = runContainer(runtime, folder, container.interactive);
   observer?.reached('runtime');
+  // The first miss needs it, and in most ways to load it, this thread: it has nothing else to do while the runtime begins.
+  void loadZstd('decompress');
   signals.passTo(running.process, stop, () => void deleteContainer(runtime, folder));
   // Wrecks of others: their removal is nothing that a start has to wait for.
   const [status] = await Promise.all([running.ended, sweepContainers(realpathSync(stateDir), runtime)]);
   return status;
+}
+
+function startCommand({ args, env, cwd }: ContainerProcess): StartCommand {
+  return { args, environment: env, workingDirectory: cwd };
 }
 
 /** A runtime that ended well keeps no state, and asking it costs more than looking. */

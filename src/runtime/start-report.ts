@@ -1,7 +1,9 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { rename, writeFile } from 'node:fs/promises';
 import type { ChunkFetched } from '../fetch/channels.ts';
+import type { HotGroupRead } from '../hot/channels.ts';
 import type { OpenImage } from '../image/open-image.ts';
+import { digestHex } from '../oci/digest.ts';
 
 /** A step of a start. */
 export type StartEvent = 'manifest' | 'bootstrap' | 'mounted' | 'rootfs' | 'runtime' | 'exit';
@@ -25,6 +27,11 @@ export interface StartReport {
     /** [ms, device, chunk], in order of arrival. */
     readonly arrivals: readonly (readonly [number, number, number])[];
   };
+  /** Of the image's profile, when the start had one. */
+  readonly hot?: {
+    /** [ms, pages that came, bytes of the hot blob up to there], in order of arrival. */
+    readonly groups: readonly (readonly [number, number, number])[];
+  };
 }
 
 /** The part of undici's messages that is looked at. Source: undici, docs/api/DiagnosticsChannel.md. */
@@ -34,8 +41,11 @@ interface HttpMessage {
 
 /** Observes a start through the diagnostics channels; nothing is measured when nobody wants to know. */
 export class StartObserver {
-  readonly #events = new Map<StartEvent, number>();
+  readonly #events: { readonly name: StartEvent; readonly ms: number }[] = [];
+  /** What was answered before there was a mount, and when. */
+  readonly #answers: { readonly path: string; readonly ms: number }[] = [];
   readonly #arrivals: [number, number, number][] = [];
+  readonly #groups: [number, number, number][] = [];
   readonly #subscriptions: readonly (readonly [string, (message: unknown) => void])[];
   #requests = 0;
   #bytes = 0;
@@ -45,15 +55,15 @@ export class StartObserver {
       ['undici:request:create', () => this.#countRequest()],
       ['undici:request:bodyChunkReceived', (message) => this.#countBytes(message as { readonly chunk: Uint8Array })],
       ['undici:request:trailers', (message) => this.#answered(message as HttpMessage)],
-      ['sluice:fetch:chunk', (message) => this.#arrived(message as ChunkFetched)],
+      ['sluice:fetch:chunk', (message) => this.#chunkArrived(message as ChunkFetched)],
+      ['sluice:hot:group', (message) => this.#groupArrived(message as HotGroupRead)],
     ];
     for (const [channel, listener] of this.#subscriptions) subscribe(channel, listener);
   }
 
-  /** Says that a step is done. The last time counts. */
-  reached(event: StartEvent): void {
-    this.#events.delete(event);
-    this.#events.set(event, milliseconds());
+  /** Says that a step is done. */
+  reached(name: StartEvent): void {
+    this.#events.push({ name, ms: milliseconds() });
   }
 
   /** Stops observing. */
@@ -61,17 +71,27 @@ export class StartObserver {
     for (const [channel, listener] of this.#subscriptions) unsubscribe(channel, listener);
   }
 
-  report({ reference, root, bootstrap }: OpenImage): StartReport {
+  report({ reference, root, bootstrap, bootstrapLayer }: OpenImage): StartReport {
+    const fetched = [
+      ...this.#lastAnswer('manifest', '/manifests/'),
+      ...this.#lastAnswer('bootstrap', digestHex(bootstrapLayer.digest)),
+    ];
     return {
       version: 1,
       image: reference,
       root,
       startedAt: performance.timeOrigin,
-      events: Array.from(this.#events, ([name, ms]) => ({ name, ms })),
+      events: [...fetched, ...this.#events].sort((a, b) => a.ms - b.ms),
       requests: this.#requests,
       bytes: this.#bytes,
       chunks: { counts: bootstrap.devices.map(({ chunks }) => chunks.count), arrivals: this.#arrivals },
+      ...(this.#groups.length > 0 ? { hot: { groups: this.#groups } } : {}),
     };
+  }
+
+  #lastAnswer(name: StartEvent, part: string): { name: StartEvent; ms: number }[] {
+    const found = this.#answers.findLast(({ path }) => path.includes(part));
+    return found === undefined ? [] : [{ name, ms: found.ms }];
   }
 
   #countRequest(): void {
@@ -82,13 +102,16 @@ export class StartObserver {
     this.#bytes += chunk.byteLength;
   }
 
-  /** Until there is a mount, a blob that arrives is metadata. */
   #answered({ request }: HttpMessage): void {
-    if (!this.#events.has('mounted')) this.reached(request.path.includes('/manifests/') ? 'manifest' : 'bootstrap');
+    if (this.#events.length === 0) this.#answers.push({ path: request.path, ms: milliseconds() });
   }
 
-  #arrived({ device, chunk }: ChunkFetched): void {
+  #chunkArrived({ device, chunk }: ChunkFetched): void {
     this.#arrivals.push([milliseconds(), device, chunk]);
+  }
+
+  #groupArrived({ pages, received }: HotGroupRead): void {
+    this.#groups.push([milliseconds(), pages, received]);
   }
 }
 
