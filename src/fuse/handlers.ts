@@ -26,7 +26,7 @@ const read: Handler = (request, operations, reply) => {
   request.need(readIn.size);
   const length = request.u32(readIn.length);
   if (length > maximumRead) return -EINVAL;
-  return operations.read(request.nodeid, request.u64(readIn.offset), length, reply, request.unique);
+  return operations.read(request.nodeid, request.u64(readIn.offset), length, reply, request.unique, request.pid);
 };
 
 const readDirectory: Handler = (request, operations, reply) => {

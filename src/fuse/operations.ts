@@ -60,9 +60,9 @@ export interface Operations {
   readlink(nodeid: number, reply: Reply): Outcome;
   /**
    * `length` bytes at `offset`, fewer only at the end of the file. Either fills `reply.data` and returns how many bytes
-   * it filled, or keeps `unique` and returns {@link PENDING}.
+   * it filled, or keeps `unique` and returns {@link PENDING}. `pid` is the thread that reads, 0 where it cannot be seen.
    */
-  read(nodeid: number, offset: number, length: number, reply: Reply, unique: number): Outcome;
+  read(nodeid: number, offset: number, length: number, reply: Reply, unique: number, pid: number): Outcome;
   /**
    * Entries from `cookie` on, `.` and `..` included; 0 is the beginning, any other cookie is one the file system gave
    * as `next` of an entry, however long ago. Answer: `reply.directoryEntry` until it returns false, then
@@ -82,8 +82,10 @@ export interface Operations {
   /** The kernel forgot `count` lookups of an inode. Leave it out when node IDs need no bookkeeping. */
   forget?(nodeid: number, count: number): void;
   /**
-   * Whoever waits for the pending read `unique` was sent a signal. Answer that read soon, EINTR will do. It may have
-   * been answered already; and with several workers, the interrupt may overtake the read it is about.
+   * Whoever waits for the pending read `unique` was sent a signal, and goes on waiting. Answer that read soon, EINTR will
+   * do, if the signal ends the reader; if it doesn't, the answer has to be the data: EINTR would kill a program that
+   * executes or maps the file. It may have been answered already; and with several workers, the interrupt may overtake
+   * the read it is about. No second signal is told of.
    */
   interrupt?(unique: number): void;
   /** How much the kernel may read ahead, bytes; 0 is nothing. Left out: as much as one request carries. */

@@ -53,6 +53,11 @@ export class Request {
     return this.#safe(inHeader.unique);
   }
 
+  /** The thread that asks, as this process sees it; 0 when it does not. */
+  get pid(): number {
+    return this.#view.getUint32(inHeader.pid, true);
+  }
+
   /** The two halves of `unique`, which an answer repeats, whatever they are. */
   get uniqueLow(): number {
     return this.#view.getUint32(inHeader.unique, true);

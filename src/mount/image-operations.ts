@@ -1,4 +1,4 @@
-import type { Operations } from '../fuse/operations.ts';
+import { type Operations, PENDING } from '../fuse/operations.ts';
 import type { ImageView } from './image-view.ts';
 import type { Miss } from './messages.ts';
 import { getattr } from './operations/getattr.ts';
@@ -6,7 +6,7 @@ import { getxattr } from './operations/getxattr.ts';
 import { listxattr } from './operations/listxattr.ts';
 import { lookup } from './operations/lookup.ts';
 import { lseek } from './operations/lseek.ts';
-import { read } from './operations/read.ts';
+import { readLocal } from './operations/read.ts';
 import { readdir } from './operations/readdir.ts';
 import { readdirplus } from './operations/readdirplus.ts';
 import { readlink } from './operations/readlink.ts';
@@ -27,9 +27,13 @@ export function imageOperations(image: ImageView, { record, postMiss, interrupt 
     lookup: (parent, name, reply) => lookup(image, parent, name, reply),
     getattr: (nodeid, reply) => getattr(image, nodeid, reply),
     readlink: (nodeid, reply) => readlink(image, nodeid, reply),
-    read: (nodeid, offset, length, reply, unique) => {
-      record(image.nid(nodeid), offset, length);
-      return read(image, nodeid, offset, length, reply, unique, postMiss);
+    read: (nodeid, offset, length, reply, unique, pid) => {
+      const nid = image.nid(nodeid);
+      record(nid, offset, length);
+      const filled = readLocal(image, nid, offset, length, reply.data);
+      if (filled !== undefined) return filled;
+      postMiss({ unique, pid, nid, offset, length });
+      return PENDING;
     },
     readdir: (nodeid, cookie, reply) => readdir(image, nodeid, cookie, reply),
     readdirplus: (nodeid, cookie, reply) => readdirplus(image, nodeid, cookie, reply),

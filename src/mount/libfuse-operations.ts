@@ -5,7 +5,7 @@ import { NotFoundError, SluiceError } from '../errors.ts';
 import type { ImageView } from './image-view.ts';
 import type { LibfuseOperations } from './libfuse-session.ts';
 import { xattrNames } from './operations/listxattr.ts';
-import { readCached } from './operations/read.ts';
+import { readLocal } from './operations/read.ts';
 import { imageBlockSize, imageBlocks } from './operations/statfs.ts';
 
 const { EILSEQ, EIO, ENODATA } = constants.errno;
@@ -104,7 +104,7 @@ async function read(image: ImageView, readMissing: ReadMissing, request: ReadReq
   const { path, target, length, offset } = request;
   try {
     const nid = findPath(image, path);
-    const cached = readCached(image, nid, offset, length, target);
+    const cached = readLocal(image, nid, offset, length, target);
     if (cached !== undefined) return cached;
     let filled = 0;
     for (const bytes of await readMissing(nid, offset, length)) {

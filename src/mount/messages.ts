@@ -16,6 +16,8 @@ export interface ServeMessage {
 export interface Miss extends FileRange {
   /** FUSE's number of the request. */
   readonly unique: number;
+  /** The thread that reads; 0 where it cannot be seen. */
+  readonly pid: number;
 }
 
 /** From a worker: somebody waits for what is not cached. The answer goes to the worker's own descriptor. */

@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { SluiceError } from '../errors.ts';
 import { replyData, replyError } from '../fuse/device.ts';
 import { collectRead, type ReadSources } from './collect-read.ts';
+import { isDying } from './is-dying.ts';
 import type { Miss } from './messages.ts';
 import type { ReadFailed } from './miss-channels.ts';
 
@@ -12,10 +13,19 @@ const EINTR = 4;
 /** Interrupts that overtook the read they are about. The kernel never uses a number twice, so old ones do no harm. */
 const maximumEarlyInterrupts = 1024;
 
+/** A reader that survived one signal may be killed by the next, of which the kernel says nothing. */
+const lookAgainMs = 200;
+
+/** A read that is not answered yet. */
+interface Waiting {
+  readonly pid: number;
+  readonly abort: AbortController;
+}
+
 /** Answers the reads that workers could not: gets the chunks, then writes the reply itself. Main thread. */
 export class Misses {
   readonly #sources: ReadSources;
-  readonly #waiting = new Map<number, AbortController>();
+  readonly #waiting = new Map<number, Waiting>();
   readonly #early = new LRUCache<number, true>({ max: maximumEarlyInterrupts });
   readonly #onFailure: (failure: Omit<ReadFailed, 'mountPoint'>) => void;
 
@@ -29,13 +39,10 @@ export class Misses {
    * @param fd - the descriptor the request came from
    */
   async answer(fd: number, miss: Miss): Promise<void> {
-    const { unique } = miss;
-    if (this.#early.delete(unique)) {
-      replyError(fd, unique, EINTR);
-      return;
-    }
+    const { unique, pid } = miss;
     const abort = new AbortController();
-    this.#waiting.set(unique, abort);
+    this.#waiting.set(unique, { pid, abort });
+    if (this.#early.delete(unique)) this.interrupt(unique);
     try {
       const buffers = await collectRead(this.#sources, miss, abort.signal);
       if (!abort.signal.aborted) replyData(fd, unique, buffers);
@@ -49,15 +56,24 @@ export class Misses {
     }
   }
 
-  /** The reader of `unique` was sent a signal: it need not wait longer. */
+  /**
+   * The reader of `unique` was sent a signal. It is let go only if that ends it: a program whose page cannot be read is
+   * killed, and one written in Go is sent a harmless SIGURG whenever a thread should make room for another.
+   */
   interrupt(unique: number): void {
     const waiting = this.#waiting.get(unique);
     if (waiting === undefined) this.#early.set(unique, true);
-    else waiting.abort();
+    else this.#watch(unique, waiting);
   }
 
   /** Lets go of everybody: the mount is gone. */
   abortAll(): void {
-    for (const abort of this.#waiting.values()) abort.abort();
+    for (const { abort } of this.#waiting.values()) abort.abort();
+  }
+
+  #watch(unique: number, waiting: Waiting): void {
+    if (this.#waiting.get(unique) !== waiting) return;
+    if (isDying(waiting.pid)) waiting.abort.abort();
+    else setTimeout(() => this.#watch(unique, waiting), lookAgainMs).unref();
   }
 }

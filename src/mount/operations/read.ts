@@ -1,35 +1,12 @@
-import { type Outcome, PENDING } from '../../fuse/operations.ts';
-import type { Reply } from '../../fuse/reply.ts';
 import type { ImageView } from '../image-view.ts';
-import type { Miss } from '../messages.ts';
 
 /**
- * Answers from the cache or the hot pages when all of the read is there and verified. Otherwise the whole read goes to
- * the thread that fetches: this one never waits.
- * @param postMiss - hands it over
- */
-export function read(
-  image: ImageView,
-  nodeid: number,
-  offset: number,
-  length: number,
-  reply: Reply,
-  unique: number,
-  postMiss: (miss: Miss) => void,
-): Outcome {
-  const nid = image.nid(nodeid);
-  const filled = readCached(image, nid, offset, length, reply.data);
-  if (filled !== undefined) return filled;
-  postMiss({ unique, nid, offset, length });
-  return PENDING;
-}
-
-/**
- * Fills `target` from its beginning, if all of the read is here and verified.
+ * Fills `target` from its beginning, from the cache and the hot pages, if all of the read is there and verified. Never
+ * waits.
  * @returns how many bytes, fewer than `length` only at the end of the file; undefined when some are not there, and
  *   `target` holds rubbish
  */
-export function readCached(
+export function readLocal(
   image: ImageView,
   nid: number,
   offset: number,
