@@ -12,7 +12,7 @@ const BUDGET_SHARE = 1 / 3;
 /** So much is fetched on trust. Compressed bytes. */
 const TRUSTED_BYTES = 2 * 1024 * 1024;
 
-/** Readers get so long, from their first miss on, to make use of it. */
+/** Readers get so long, from their first miss on, to make use of what is there. */
 const PATIENCE_MS = 3_000;
 
 /** Less use than this, and the predictions are no good. */
@@ -59,7 +59,8 @@ export class PrefetchQueue {
   #outstandingBytes = 0;
   #budget: number;
   #failures = 0;
-  #firstMissAt = Number.POSITIVE_INFINITY;
+  /** What was there when readers were last looked at; nobody reads before the first miss. */
+  #checkpoint = { at: Number.POSITIVE_INFINITY, fetchedBytes: 0 };
   #scheduled = false;
 
   /**
@@ -100,7 +101,7 @@ export class PrefetchQueue {
 
   /** A reader found these chunks missing: what is queued of them is the reader's now. */
   missed(places: Iterable<ChunkPlace>): void {
-    this.#firstMissAt = Math.min(this.#firstMissAt, this.#now());
+    if (this.#checkpoint.at === Number.POSITIVE_INFINITY) this.#setCheckpoint();
     for (const { device, chunk } of places) {
       const key = chunkKey(device, chunk);
       this.#known.add(key);
@@ -113,12 +114,7 @@ export class PrefetchQueue {
     if (this.signal.aborted) return;
     this.#abort.abort();
     this.#queue.clear();
-    const usages = [...this.#usages];
-    prefetchChannels.stopped.publish({
-      reason,
-      fetchedBytes: usages.reduce((sum, usage) => sum + usage.fetchedBytes, 0),
-      usedBytes: usages.reduce((sum, usage) => sum + usage.usedBytes(), 0),
-    } satisfies PrefetchStopped);
+    prefetchChannels.stopped.publish({ reason, ...this.#score() } satisfies PrefetchStopped);
   }
 
   /** After the turn: a window of chunks that are all in the cache must not keep readers waiting for the next one. */
@@ -169,8 +165,27 @@ export class PrefetchQueue {
     if (prefetchChannels.fetched.hasSubscribers) {
       prefetchChannels.fetched.publish({ device, chunk, bytes, latencyMs } satisfies ChunkPrefetched);
     }
-    const patient = this.#now() - this.#firstMissAt < PATIENCE_MS;
-    if (patient || usage.fetchedBytes < TRUSTED_BYTES) return;
-    if (usage.usedBytes() < usage.fetchedBytes * USED_SHARE) this.stop('unused');
+    if (this.#now() - this.#checkpoint.at >= PATIENCE_MS) this.#judge();
+  }
+
+  /** Whether readers used, since the last checkpoint, what was there then. */
+  #judge(): void {
+    const { fetchedBytes } = this.#checkpoint;
+    const { usedBytes } = this.#score();
+    if (fetchedBytes >= TRUSTED_BYTES && usedBytes < fetchedBytes * USED_SHARE) this.stop('unused');
+    else this.#setCheckpoint();
+  }
+
+  #setCheckpoint(): void {
+    this.#checkpoint = { at: this.#now(), fetchedBytes: this.#score().fetchedBytes };
+  }
+
+  #score(): { fetchedBytes: number; usedBytes: number } {
+    let [fetchedBytes, usedBytes] = [0, 0];
+    for (const usage of this.#usages) {
+      fetchedBytes += usage.fetchedBytes;
+      usedBytes += usage.usedBytes();
+    }
+    return { fetchedBytes, usedBytes };
   }
 }
