@@ -1,8 +1,8 @@
 import { displayText } from '../byte-string.ts';
 import { PAGE_SIZE } from '../chunk/parameters.ts';
-import { type Profile, pageCount } from '../profile/profile.ts';
+import { type Profile, pageCount, readsOf } from '../profile/profile.ts';
 import { jsonText } from './file-text.ts';
-import { bytesText, columnsText, printResult } from './output.ts';
+import { bytesText, columnsText } from './output.ts';
 
 /** A table of profiles; nothing when there are none. */
 export function listText(facts: readonly ProfileFacts[]): string {
@@ -18,24 +18,17 @@ export function listText(facts: readonly ProfileFacts[]): string {
   return columnsText([['PROFILE', 'RUNS', 'FILES', 'PAGES', 'SIZE', 'EXACT'], ...rows], '<');
 }
 
-/** Prints what is read, in order. */
-export function printProfile(json: boolean | undefined, profile: Profile): void {
-  const reads = profile.reads.flatMap(({ file, page, pages }) => {
-    const path = profile.files[file];
-    return path === undefined ? [] : [{ path, page, pages }];
-  });
-  const facts = {
-    ...profileFacts(profile),
-    reads: reads.map(({ path, page, pages }) => ({ ...jsonText('path', path), page, pages })),
-  };
-  printResult(json, facts, () =>
-    reads
-      .map(({ path, page, pages }) => {
-        const range = pages === 1 ? `${page}` : `${page}-${page + pages - 1}`;
-        return `${displayText(path)}  ${range}  ${bytesText(pages * PAGE_SIZE)}\n`;
-      })
-      .join(''),
-  );
+/** What is read, in order, a line a run: path, pages, size. */
+export function* readTexts(profile: Profile): Generator<string> {
+  for (const { path, page, pages } of readsOf(profile)) {
+    const range = pages === 1 ? `${page}` : `${page}-${page + pages - 1}`;
+    yield `${displayText(path)}  ${range}  ${bytesText(pages * PAGE_SIZE)}\n`;
+  }
+}
+
+/** The same for machines. */
+export function readFacts(profile: Profile): object[] {
+  return Array.from(readsOf(profile), ({ path, page, pages }) => ({ ...jsonText('path', path), page, pages }));
 }
 
 /** What there is to say of a profile in short. */

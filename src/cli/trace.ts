@@ -4,9 +4,10 @@ import { NotFoundError } from '../errors.ts';
 import type { Digest } from '../oci/digest.ts';
 import { addCacheDirOption, addJsonOption, addPlatformOption, addRegistryOptions } from './options.ts';
 import { bytesText, note, printResult } from './output.ts';
-import { listText, type ProfileFacts, printProfile, profileFacts } from './profile-text.ts';
+import { listText, type ProfileFacts, profileFacts, readFacts, readTexts } from './profile-text.ts';
 import { mountsOf, runningMounts } from './running-mounts.ts';
 import { type ImageFlags, withImage } from './with-image.ts';
+import { writeOut } from './write-out.ts';
 
 interface TraceFlags extends ImageFlags {
   readonly profile?: string;
@@ -86,8 +87,8 @@ async function show(target: string, flags: TraceFlags): Promise<void> {
   if (flags.profile !== undefined) {
     const profile = await store.load(root, flags.profile);
     if (profile === undefined) throw noProfile(flags.profile, target);
-    printProfile(flags.json, profile);
-    return;
+    if (flags.json !== true) return writeOut(readTexts(profile));
+    return printResult(true, { ...profileFacts(profile), reads: readFacts(profile) }, () => '');
   }
   const profiles = await Promise.all((await store.list(root)).map((name) => store.load(root, name)));
   const facts = profiles.filter((profile) => profile !== undefined).map(profileFacts);

@@ -1,5 +1,5 @@
 import type { ByteString } from '../byte-string.ts';
-import type { Profile } from './profile.ts';
+import { type Profile, readsOf } from './profile.ts';
 import { ProfileBuilder } from './profile-builder.ts';
 
 interface Page {
@@ -50,10 +50,8 @@ function additions(
 }
 
 /** @param numbers - a number for each path; those that are missing are added */
-function* pagesOf({ files, reads }: Profile, numbers: Map<ByteString, number>): Generator<Page> {
-  for (const { file, page: start, pages } of reads) {
-    const path = files[file];
-    if (path === undefined) throw new RangeError(`Cannot use read of file ${file}: there are ${files.length}`);
+function* pagesOf(profile: Profile, numbers: Map<ByteString, number>): Generator<Page> {
+  for (const { path, page: start, pages } of readsOf(profile)) {
     const number = numbers.get(path) ?? numbers.size;
     numbers.set(path, number);
     for (let page = start; page < start + pages; page++) yield { path, page, key: `${number}:${page}` };

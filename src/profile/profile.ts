@@ -49,6 +49,20 @@ export const maximumPages = 1 << 20;
 /** Names of profiles are names of files, too. */
 export const profileName = /^[a-z0-9_-][a-z0-9._-]{0,63}$/;
 
+/** A read of a profile with its file. */
+export interface PathRead extends Pick<ProfileRead, 'page' | 'pages'> {
+  readonly path: ByteString;
+}
+
+/** The reads of a profile, in order. A profile that was parsed or made has no read of a file that is not in it. */
+export function* readsOf({ files, reads }: Profile): Generator<PathRead> {
+  for (const { file, page, pages } of reads) {
+    const path = files[file];
+    if (path === undefined) throw new RangeError(`Cannot use read of file ${file}: there are ${files.length}`);
+    yield { path, page, pages };
+  }
+}
+
 /** Pages of all reads together. */
 export function pageCount(profile: Profile): number {
   return profile.reads.reduce((sum, { pages }) => sum + pages, 0);
