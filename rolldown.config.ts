@@ -9,6 +9,7 @@ export default defineConfig({
   input: {
     main: 'src/cli/main.ts',
     'serve-worker': 'src/mount/serve-worker.ts',
+    'invalidate-worker': 'src/fuse/invalidate-worker.ts',
     worker: 'src/convert/worker.ts',
   },
   platform: 'node',

@@ -1,26 +1,22 @@
-import { write } from 'node:fs';
-import { promisify } from 'node:util';
-import { notifyCode, notifyInvalInodeOut, outHeader } from './format.ts';
+import { Worker } from 'node:worker_threads';
+import { workerFile } from '../worker-file.ts';
+
+/** What the thread is given. */
+export interface Invalidation {
+  /** /dev/fuse, mounted. */
+  readonly fd: number;
+  readonly nodeids: Float64Array;
+}
 
 /**
- * Has the kernel drop what it cached of an inode's content, mapped pages too; whoever reads it again asks again.
+ * Has the kernel drop what it cached of the content of inodes, mapped pages too; whoever reads it again asks again.
  *
- * The kernel waits for reads of these pages that are under way, whose answers this process may owe it. So the write is
- * left to a thread that nobody waits for.
+ * The kernel waits for reads of such pages that are under way, whose answers this thread may owe it: another one calls.
  *
- * Source: include/uapi/linux/fuse.h, FUSE_NOTIFY_INVAL_INODE; fs/fuse/inode.c, fuse_reverse_inval_inode().
- * @param fd - /dev/fuse, mounted
- * @returns false when the kernel does not know the inode, or knows no inode any more
+ * @param fd - /dev/fuse, mounted; in use until this settles
  */
-export async function invalidateContent(fd: number, nodeid: number): Promise<boolean> {
-  const message = Buffer.alloc(outHeader.size + notifyInvalInodeOut.size);
-  message.writeUInt32LE(message.length, outHeader.len);
-  message.writeInt32LE(notifyCode.invalInode, outHeader.error);
-  message.writeBigUInt64LE(BigInt(nodeid), outHeader.size + notifyInvalInodeOut.nodeid);
-  try {
-    await promisify(write)(fd, message, 0, message.length, null);
-    return true;
-  } catch {
-    return false;
-  }
+export async function invalidateContents(fd: number, nodeids: Float64Array): Promise<void> {
+  const workerData: Invalidation = { fd, nodeids };
+  const worker = new Worker(workerFile('invalidate-worker', import.meta.url), { workerData });
+  await new Promise<void>((resolve, reject) => worker.once('error', reject).once('exit', () => resolve()));
 }

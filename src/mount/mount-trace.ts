@@ -1,6 +1,6 @@
 import type { Bootstrap } from '../bootstrap/bootstrap.ts';
 import { walkNames } from '../erofs/walk-names.ts';
-import { invalidateContent } from '../fuse/invalidate.ts';
+import { invalidateContents } from '../fuse/invalidate.ts';
 import type { FuseSession } from '../fuse/session.ts';
 import { type RecordedReads, TraceLog } from './trace-log.ts';
 
@@ -19,7 +19,7 @@ export class MountTrace {
   readonly #session: FuseSession;
   readonly #bootstrap: Bootstrap;
   #isClosed = false;
-  /** The last call to the kernel. */
+  /** Settles when no call to the kernel is under way. */
   #dropped: Promise<unknown> = Promise.resolve();
 
   constructor(session: FuseSession, bootstrap: Bootstrap) {
@@ -46,11 +46,9 @@ export class MountTrace {
   async dropPages(): Promise<void> {
     const files = new Set<number>();
     for (const { nid, type } of walkNames(this.#bootstrap.erofs)) if (type === DT_REG) files.add(nid);
-    for (const nid of files) {
-      if (this.#isClosed) return;
-      this.#dropped = invalidateContent(this.#session.fd, nid);
-      await this.#dropped;
-    }
+    if (this.#isClosed) return;
+    this.#dropped = Promise.all([this.#dropped, invalidateContents(this.#session.fd, Float64Array.from(files))]);
+    await this.#dropped;
   }
 
   stop(): Recording {
@@ -62,6 +60,6 @@ export class MountTrace {
   /** The mount has ended: when this returns, nothing uses its descriptor. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#dropped;
+    await this.#dropped.catch(() => undefined);
   }
 }
