@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import type { OptimizedProfile } from '../../optimize/optimize-image.ts';
 import type { StartEvent, StartReport } from '../../runtime/start-report.ts';
 import type { Lane, LaneContainer, LaneContext } from '../lane.ts';
 import { whenReady } from '../readiness.ts';
@@ -100,8 +101,8 @@ export async function makeTracedImage(context: LaneContext, command: readonly st
   await runSluice(context, command, ['optimize', '--json', ...place(context), image], (line) => {
     output += `${line}\n`;
   });
-  const { profiles } = JSON.parse(output) as { profiles: readonly { hotBytes: number }[] };
-  return profiles.reduce((sum, { hotBytes }) => sum + hotBytes, 0);
+  const { profiles } = JSON.parse(output) as { profiles: readonly OptimizedProfile[] };
+  return profiles.reduce((sum, { compressedBytes }) => sum + compressedBytes, 0);
 }
 
 /** A repository of its own: what is attached to an image would be found by those that are to know nothing. */
