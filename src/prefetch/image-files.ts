@@ -16,6 +16,8 @@ export interface ImageFile {
   readonly size: number;
   /** Whole `st_mode`. */
   readonly mode: number;
+  /** Seconds since the epoch. */
+  readonly mtime: number;
 }
 
 /** What predictions are made from. */
@@ -49,8 +51,8 @@ export class BootstrapFiles implements ImageFiles {
   find(path: ByteString): ImageFile | undefined {
     try {
       const { path: resolved, inode } = resolvePath(this.#bootstrap.erofs, path, 'follow');
-      const { nid, size, mode } = inode;
-      return (mode & S_IFMT) === S_IFREG ? { nid, path: `/${resolved}` as ByteString, size, mode } : undefined;
+      const { nid, size, mode, mtime } = inode;
+      return (mode & S_IFMT) === S_IFREG ? { nid, path: `/${resolved}` as ByteString, size, mode, mtime } : undefined;
     } catch (error) {
       // Not there, or a tree too broken to say: there is nothing to predict either way.
       if (error instanceof SluiceError) return undefined;

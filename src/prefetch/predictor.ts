@@ -9,6 +9,7 @@ import {
   type SearchSettings,
   searchPath,
 } from './library-search.ts';
+import { PythonModules, pythonVersion } from './python-modules.ts';
 import { findExecs, parseScriptLine } from './script.ts';
 
 /** What is started. */
@@ -21,7 +22,7 @@ export interface StartCommand {
 }
 
 /** Why a file is read by a start. */
-export type Reason = 'program' | 'interpreter' | 'library' | 'argument' | 'system' | 'neighbour';
+export type Reason = 'program' | 'interpreter' | 'library' | 'argument' | 'module' | 'system';
 
 /** A run of a file that a start will read. */
 export interface Prediction extends ByteRange {
@@ -70,6 +71,7 @@ export class Predictor {
   readonly #named = new Set<number>();
   /** Of the first object that was loaded; what the process loads later is found by the same rules. */
   #settings: Promise<SearchSettings> | undefined;
+  #python: PythonModules | undefined;
   #libraries = 0;
   #lookups = 0;
 
@@ -96,33 +98,65 @@ export class Predictor {
     await ahead;
   }
 
-  /** Predicts what loading `file` takes, when it is a program or a library. Does nothing for one named before. */
+  /** Predicts what loading `file` takes: a program, a library, a module. Does nothing for one named before. */
   async load(file: ImageFile): Promise<void> {
     if (this.#named.has(file.nid)) return;
     const elf = await readElf(this.#files, file);
-    if (elf === undefined || this.#named.has(file.nid)) return;
+    if (this.#named.has(file.nid)) return;
+    if (elf === undefined) {
+      if (file.path.endsWith('.py')) await this.#python?.source(file);
+      return;
+    }
     this.#first(file, 'library');
     await this.#needs(file, elf, 'library');
   }
 
   async #run(program: ImageFile, args: readonly ByteString[], depth: number): Promise<void> {
-    if (await this.#load(program, 'program')) return;
+    if (await this.#runElf(program, args)) return;
     const text = await this.#files.read(program, 0, SCRIPT_SIZE);
     const line = parseScriptLine(text);
     if (line === undefined || depth >= MAXIMUM_SCRIPTS) return;
-    const isEnv = line.interpreter.endsWith('/env');
     const execs = findExecs(byteString(text));
-    const names = [
-      line.interpreter,
-      // env's own options and assignments stand before the program.
-      ...(isEnv ? line.words.filter((word) => !/^-|=/.test(word)).slice(0, 1) : []),
-      ...execs.programs,
-      ...(execs.runsArguments ? args.slice(0, 1) : []),
+    const script = [program.path, ...args];
+    // env's own options and assignments stand before the program.
+    const ofEnv = line.interpreter.endsWith('/env') ? line.words.filter((word) => !/^-|=/.test(word)).slice(0, 1) : [];
+    const runs = [
+      ...[line.interpreter, ...ofEnv].map((name) => ({ name, args: script })),
+      ...execs.programs.map((name) => ({ name, args: [] })),
+      ...(execs.runsArguments ? args.slice(0, 1).map((name) => ({ name, args: args.slice(1) })) : []),
     ];
-    const programs = names.map((name) => this.#program(name)).filter((file) => file !== undefined);
-    await Promise.all(
-      programs.filter(({ nid }) => !this.#named.has(nid)).map((next) => this.#run(next, args.slice(1), depth + 1)),
-    );
+    await Promise.all(runs.map((run) => this.#runNext(run.name, run.args, depth + 1)));
+  }
+
+  async #runNext(name: ByteString, args: readonly ByteString[], depth: number): Promise<void> {
+    const program = this.#program(name);
+    if (program !== undefined && !this.#named.has(program.nid)) await this.#run(program, args, depth);
+  }
+
+  /** @returns whether it is an ELF file */
+  async #runElf(program: ImageFile, args: readonly ByteString[]): Promise<boolean> {
+    const isPython = pythonVersion(program.path) !== undefined;
+    const modules = isPython ? this.#runPython(program, args) : undefined;
+    const isElf = await this.#load(program, 'program');
+    await modules;
+    return isElf;
+  }
+
+  /** `python SCRIPT` or `python -m MODULE`. */
+  async #runPython(interpreter: ImageFile, args: readonly ByteString[]): Promise<void> {
+    const at = args.findIndex((arg) => !arg.startsWith('-') || arg === '-m');
+    const isModule = args[at] === '-m';
+    const name = args[isModule ? at + 1 : at];
+    const script = name === undefined || isModule ? undefined : this.#files.find(this.#absolute(name));
+    const folder = script?.path.replace(/\/[^/]*$/, '') ?? this.#command.workingDirectory;
+    const extra = searchPath(this.#variable('PYTHONPATH') ?? '');
+    const sink = {
+      module: (file: ImageFile) => this.#whole(file, 'module'),
+      extension: (file: ImageFile) => this.load(file),
+    };
+    this.#python = new PythonModules(this.#files, sink, interpreter.path, folder, extra);
+    const main = isModule && name !== undefined ? [name, `${name}.__main__`] : [];
+    await Promise.all([this.#python.start(main), script === undefined ? undefined : this.#python.source(script)]);
   }
 
   /** @returns whether it is an ELF file */

@@ -89,8 +89,8 @@ export class Prefetch {
   /** A plugin, or a program that a program starts: what it needs comes next. */
   async #load(nid: number, index: FileIndex): Promise<void> {
     this.#loaded.add(nid);
-    const { size, mode } = this.#bootstrap.erofs.inode(nid);
-    const file: ImageFile = { nid, path: index.pathOf(nid), size, mode };
+    const { size, mode, mtime } = this.#bootstrap.erofs.inode(nid);
+    const file: ImageFile = { nid, path: index.pathOf(nid), size, mode, mtime };
     await this.#predictor.load(file);
   }
 

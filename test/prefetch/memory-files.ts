@@ -23,7 +23,13 @@ export class MemoryFiles implements ImageFiles {
       const content = Object.hasOwn(this.#tree, name) ? this.#tree[name] : undefined;
       if (content === undefined) return undefined;
       if (typeof content !== 'string' || !content.startsWith('->')) {
-        return { nid: this.#paths.indexOf(name) + 1, path: name as ByteString, size: content.length, mode: 0o100755 };
+        return {
+          nid: this.#paths.indexOf(name) + 1,
+          path: name as ByteString,
+          size: content.length,
+          mode: 0o100755,
+          mtime: 0,
+        };
       }
       name = path.posix.resolve(path.posix.dirname(name), content.slice(2));
     }
