@@ -18,8 +18,6 @@ function configuration(folder: string): Readonly<Record<string, string>> {
       // The default are locks in shared memory, one set for the whole machine.
       'lock_type = "file"',
       `tmp_dir = ${place('tmp')}`,
-      `static_dir = ${place('static')}`,
-      `volume_path = ${place('volumes')}`,
       '[network]',
       `network_config_dir = ${place('networks')}`,
     ].join('\n'),
