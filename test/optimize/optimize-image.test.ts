@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { byteStringFromText } from '../../src/byte-string.ts';
 import { HotPages } from '../../src/hot/hot-pages.ts';
@@ -137,6 +138,19 @@ describe('optimizeImage()', () => {
     expect(some).toMatchObject({ pages: 1, leftOut: 155 });
     expect(await hotOf('none')).toBeUndefined();
     expect(await hotOf('some')).toMatchObject({ pages: 1 });
+  });
+
+  it('cuts a profile of more than a hot blob may hold', async () => {
+    const large = await tarBytes([{ name: 'zeros', content: Buffer.alloc(66 << 20, '\x01') }]);
+    const converted = await convertLayers(memoryImage([large]), path.join(directory, 'zeros'));
+    const huge = openSource(converted.reference, {});
+    const target = openReferrerTarget(converted.reference, {});
+    const open = await openImage(huge);
+    const { chunks, close } = openChunks(huge, open);
+    const profiles = [profileOf('all', [['zeros', 0, 1 << 20]])];
+    const [result] = await optimizeImage({ image: open, chunks, place: { source: huge, target }, profiles });
+    expect(result).toMatchObject({ pages: 16_384, leftOut: (1 << 20) - 16_384 });
+    close();
   });
 
   it('refuses a device that is not what the bootstrap says', async () => {
