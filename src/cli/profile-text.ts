@@ -1,8 +1,16 @@
 import { displayText } from '../byte-string.ts';
 import { PAGE_SIZE } from '../chunk/parameters.ts';
 import { type Profile, pageCount, readsOf } from '../profile/profile.ts';
-import { jsonText } from './file-text.ts';
 import { bytesText, columnsText } from './output.ts';
+
+/** `2 pages of 1 file, 8.00 KiB`. */
+export function extentText({ pages, files, bytes }: Pick<ProfileFacts, 'pages' | 'files' | 'bytes'>): string {
+  return `${countText(pages, 'page')} of ${countText(files, 'file')}, ${bytesText(bytes)}`;
+}
+
+export function countText(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
 
 /** A table of profiles; nothing when there are none. */
 export function listText(facts: readonly ProfileFacts[]): string {
@@ -24,11 +32,6 @@ export function* readTexts(profile: Profile): Generator<string> {
     const range = pages === 1 ? `${page}` : `${page}-${page + pages - 1}`;
     yield `${displayText(path)}  ${range}  ${bytesText(pages * PAGE_SIZE)}\n`;
   }
-}
-
-/** The same for machines. */
-export function readFacts(profile: Profile): object[] {
-  return Array.from(readsOf(profile), ({ path, page, pages }) => ({ ...jsonText('path', path), page, pages }));
 }
 
 /** What there is to say of a profile in short. */

@@ -3,8 +3,8 @@ import type { RemoteMount } from '../control/control-client.ts';
 import { NotFoundError } from '../errors.ts';
 import type { Digest } from '../oci/digest.ts';
 import { addCacheDirOption, addJsonOption, addPlatformOption, addRegistryOptions } from './options.ts';
-import { bytesText, note, printResult } from './output.ts';
-import { listText, type ProfileFacts, profileFacts, readFacts, readTexts } from './profile-text.ts';
+import { note, printResult } from './output.ts';
+import { countText, extentText, listText, type ProfileFacts, profileFacts, readTexts } from './profile-text.ts';
 import { mountsOf, runningMounts } from './running-mounts.ts';
 import { type ImageFlags, withImage } from './with-image.ts';
 import { writeOut } from './write-out.ts';
@@ -21,6 +21,7 @@ Examples:
   sluice trace start /mnt/app       then start what is to start faster
   sluice trace stop /mnt/app
   sluice trace show docker://HOST/app:1-sluice --profile default
+  sluice trace show /mnt/app --profile default --json > start.json     the document, for sluice convert --trace
 
 A profile is the list of pages that a start reads, in order: paths and page numbers, no content. It is kept in the
 cache, for each image and name, and what is recorded again is added to it. What it is good for: docs/profiles.md.`;
@@ -73,22 +74,24 @@ async function stop(target: string, flags: TraceFlags): Promise<void> {
   );
 }
 
-function stopText(mountPoint: string, recorded: ProfileFacts, profile: ProfileFacts): string {
-  const { name, runs, pages, files, bytes } = profile;
-  const added = runs === 1 ? '' : `; with ${runs - 1} before: ${pages} pages of ${files} files, ${bytesText(bytes)}`;
-  const seen = `${recorded.pages} pages of ${recorded.files} files, ${bytesText(recorded.bytes)}`;
-  return `recorded ${mountPoint} as "${name}": ${seen}${added}\n`;
+function stopText(mountPoint: string, recorded: ProfileFacts, { name, runs, ...all }: ProfileFacts): string {
+  const before = countText(runs - 1, 'recording');
+  const merged = runs === 1 ? '' : `; with ${before} before it: ${extentText(all)}`;
+  return `recorded ${mountPoint} as "${name}": ${extentText(recorded)}${merged}\n`;
 }
 
 async function show(target: string, flags: TraceFlags): Promise<void> {
-  const { ProfileStore } = await import('../profile/profile-store.ts');
+  const [{ ProfileStore }, { writeProfile }] = await Promise.all([
+    import('../profile/profile-store.ts'),
+    import('../profile/document.ts'),
+  ]);
   const store = new ProfileStore(flags.cacheDir);
   const root = await rootOf(target, flags);
   if (flags.profile !== undefined) {
     const profile = await store.load(root, flags.profile);
     if (profile === undefined) throw noProfile(flags.profile, target);
-    if (flags.json !== true) return writeOut(readTexts(profile));
-    return printResult(true, { ...profileFacts(profile), reads: readFacts(profile) }, () => '');
+    const document = (): string => `${Buffer.from(writeProfile(profile)).toString()}\n`;
+    return writeOut(flags.json === true ? [document()] : readTexts(profile));
   }
   const profiles = await Promise.all((await store.list(root)).map((name) => store.load(root, name)));
   const facts = profiles.filter((profile) => profile !== undefined).map(profileFacts);

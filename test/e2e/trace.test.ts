@@ -58,7 +58,7 @@ describe.skipIf(!isRoot() || !has('dd'))('sluice trace', () => {
     await trace('start', reference);
     await read(mounted, 'a', 6);
     expect((await trace('stop', reference)).stdout).toBe(
-      `recorded ${mounted.directory} as "default": 1 pages of 1 files, 4.00 KiB; with 1 before: 5 pages of 2 files, 20.0 KiB\n`,
+      `recorded ${mounted.directory} as "default": 1 page of 1 file, 4.00 KiB; with 1 recording before it: 5 pages of 2 files, 20.0 KiB\n`,
     );
     expect((await trace('show', reference)).stdout).toBe(
       'PROFILE  RUNS  FILES  PAGES      SIZE  EXACT\ndefault     2      2      5  20.0 KiB    yes\n',
@@ -86,9 +86,7 @@ describe.skipIf(!isRoot() || !has('dd'))('sluice trace', () => {
       name: 'both',
       runs: 2,
       pageExact: true,
-      files: 2,
-      pages: 2,
-      bytes: 8192,
+      files: expect.arrayContaining(['/a', '/b']),
     });
   });
 
