@@ -38,7 +38,7 @@ export class HotPages {
     this.capacity = Math.min(pages, maximumHotPages);
     const words = (): SharedArrayBuffer => new SharedArrayBuffer(this.capacity * Uint32Array.BYTES_PER_ELEMENT);
     this.descriptor = {
-      control: new SharedArrayBuffer(2 * Uint32Array.BYTES_PER_ELEMENT),
+      control: new SharedArrayBuffer(hotControl.words * Uint32Array.BYTES_PER_ELEMENT),
       keys: new SharedArrayBuffer(this.capacity * Float64Array.BYTES_PER_ELEMENT),
       pages: words(),
       slots: words(),
@@ -53,6 +53,11 @@ export class HotPages {
   /** Pages that can be read now. */
   get ready(): number {
     return this.#control[hotControl.ready] ?? 0;
+  }
+
+  /** Reads that were answered, by any thread. */
+  get used(): number {
+    return Atomics.load(this.#control, hotControl.used);
   }
 
   /** Whether nothing more will come. */

@@ -3,7 +3,7 @@ import { pageKey } from './groups.ts';
 
 /** What a worker thread needs to read hot pages. Goes through `postMessage`; the buffers are shared, not copied. */
 export interface HotViewDescriptor {
-  /** Two u32, see {@link hotControl}. Written by the main thread, with Atomics. */
+  /** u32 each, see {@link hotControl}. All access is atomic. */
   readonly control: SharedArrayBuffer;
   /** f64 a run: key of its first page; ascending. */
   readonly keys: SharedArrayBuffer;
@@ -15,8 +15,11 @@ export interface HotViewDescriptor {
   readonly content: SharedArrayBuffer;
 }
 
-/** Words of `control`: how many runs the table has, 0 until it is complete; and how many slots are filled. */
-export const hotControl = { runs: 0, ready: 1 } as const;
+/**
+ * Words of `control`: how many runs the table has, 0 until it is complete; how many slots are filled; how many reads
+ * were answered, by any thread.
+ */
+export const hotControl = { runs: 0, ready: 1, used: 2, words: 3 } as const;
 
 /**
  * The pages of a hot blob as far as they have come, for any thread: synchronous and without waiting.
@@ -53,6 +56,7 @@ export class HotView {
       if (!this.#locate(device, deviceOffset + filled, target.length - filled, ready)) return false;
       target.set(this.#content.subarray(this.#start, this.#start + this.#length), filled);
     }
+    Atomics.add(this.#control, hotControl.used, 1);
     return true;
   }
 

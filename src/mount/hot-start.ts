@@ -8,8 +8,8 @@ import type { HotBlob } from '../image/profile-manifest.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { ImageSource } from '../oci/image.ts';
 
-/** The list of referrers is asked for with the bootstrap, which is larger. A mount waits no longer than this for it. */
-const listPatienceMs = 200;
+/** The list of referrers is asked for with the bootstrap, which is larger. When it still is not there, a mount waits so long. */
+const listPatienceMs = 1000;
 
 export interface HotStartOptions {
   readonly source: ImageSource;

@@ -24,6 +24,8 @@ interface Waiting {
 
 /** Answers the reads that workers could not: gets the chunks, then writes the reply itself. Main thread. */
 export class Misses {
+  /** Reads so far. */
+  count = 0;
   readonly #sources: ReadSources;
   readonly #waiting = new Map<number, Waiting>();
   readonly #early = new LRUCache<number, true>({ max: maximumEarlyInterrupts });
@@ -40,6 +42,7 @@ export class Misses {
    */
   async answer(fd: number, miss: Miss): Promise<void> {
     const { unique, pid } = miss;
+    this.count++;
     const abort = new AbortController();
     this.#waiting.set(unique, { pid, abort });
     if (this.#early.delete(unique)) this.interrupt(unique);

@@ -8,6 +8,7 @@ import { Misses } from './misses.ts';
 import { MountTrace } from './mount-trace.ts';
 import type { MountWorkers } from './mount-workers.ts';
 import type { ImageMountOptions, MountedImage } from './mounted-image.ts';
+import { holdReadahead } from './start-readahead.ts';
 
 /** An image that is mounted, served by worker threads of this process. */
 export class ImageMount implements MountedImage {
@@ -26,16 +27,19 @@ export class ImageMount implements MountedImage {
     this.trace = new MountTrace(session, options.bootstrap);
     // What cannot be changed for the mount as it is can still be agreed on while it is made.
     const maximumReadahead = options.trace === true && !this.trace.start() ? 0 : undefined;
+    const { hot } = options;
+    const release = hot && holdReadahead(session.readahead, hot, () => this.#misses.count);
     const image = {
       bootstrap: options.bootstrap.share(),
       cache: options.devices.map((device) => device.view()),
-      hot: options.hot?.descriptor,
+      hot: hot?.descriptor,
     };
     const exits = workers.threads.map((thread, i) => {
       const fd = i === 0 || loadNative() === undefined ? session.fd : session.clone();
       return this.#start(thread, options, { fd, image, trace: this.trace.log.buffer, maximumReadahead });
     });
     this.ended = Promise.all(exits).then(async () => {
+      release?.();
       this.#misses.abortAll();
       await this.trace.close();
       session.close();
