@@ -15,6 +15,7 @@ import {
   registryOptions,
 } from './options.ts';
 import { bytesText, note, printResult, tableText } from './output.ts';
+import { readProfileFile } from './profile-file.ts';
 import { showProgress } from './progress.ts';
 import { cancelOnSignals } from './signals.ts';
 
@@ -22,6 +23,7 @@ interface ConvertFlags extends RegistryFlags, CacheFlags {
   readonly digest: DigestAlgorithm;
   readonly level: number;
   readonly dropHidden?: boolean;
+  readonly trace?: string;
   readonly workers?: number;
   readonly platform?: Platform;
   readonly reuse: boolean;
@@ -33,6 +35,7 @@ Examples:
   sluice convert docker://HOST/app:1 docker://HOST/app:1-sluice
   sluice convert docker-archive:app.tar oci:layout:app
   sluice convert --drop-hidden oci:layout:app docker://127.0.0.1:5000/app
+  sluice convert --trace start.json oci:layout:app docker://127.0.0.1:5000/app
 
 An interrupted conversion goes on where it stopped. A layer that this machine has converted before, or that the
 destination already holds under the same name, is not converted again.`;
@@ -46,6 +49,10 @@ export function convertCommand(): Command {
     .addOption(new Option('--digest <name>', 'digest of chunks').choices(['sha256', 'blake3']).default('sha256'))
     .option('--level <n>', 'zstd level of chunks, 1 to 19', parseLevel, defaultLevel)
     .option('--drop-hidden', 'leave out files that upper layers hide; layers are then not shared with other images')
+    .option(
+      '--trace <file>',
+      'put the files of this profile first, as "sluice trace" makes it; layers are then not shared either',
+    )
     .option('--workers <n>', 'worker threads (default: one a core); does not change the result', parseCount)
     .option('--no-reuse', 'convert every layer anew')
     .addHelpText('after', examples);
@@ -83,7 +90,12 @@ async function convert(sourceText: string, targetText: string, flags: ConvertFla
       previous,
       reuse: flags.reuse,
       workDirectory: path.join(flags.cacheDir, 'convert'),
-      parameters: { digest: flags.digest, level: flags.level, dropHidden: flags.dropHidden === true },
+      parameters: {
+        digest: flags.digest,
+        level: flags.level,
+        dropHidden: flags.dropHidden === true,
+        trace: flags.trace === undefined ? undefined : await readProfileFile(flags.trace),
+      },
       platform: flags.platform,
       workers: flags.workers,
       report: progress.report,

@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { NotFoundError, UsageError } from '../errors.ts';
 import type { OptimizedProfile } from '../optimize/optimize-image.ts';
 import type { Profile } from '../profile/profile.ts';
 import { addCacheDirOption, addJsonOption, addPlatformOption, addRegistryOptions, registryOptions } from './options.ts';
 import { bytesText, note, printResult, tableText } from './output.ts';
+import { readProfileFile } from './profile-file.ts';
 import { cancelOnSignals } from './signals.ts';
 import { type ImageAtHand, type ImageFlags, withImage } from './with-image.ts';
 
@@ -102,17 +102,8 @@ async function readProfile(file: string, names: readonly string[]): Promise<Prof
   if (names.length > 1) {
     throw new UsageError('SLUICE_OPTION_INVALID', `Cannot call "${file}" by ${names.length} names: want one --profile`);
   }
-  const { parseProfile } = await import('../profile/document.ts');
-  const profile = parseProfile(await readFileOf(file));
+  const profile = await readProfileFile(file);
   return { ...profile, name: names[0] ?? profile.name };
-}
-
-async function readFileOf(file: string): Promise<Uint8Array> {
-  try {
-    return await readFile(file);
-  } catch (cause) {
-    throw new UsageError('SLUICE_OPTION_INVALID', `Cannot read profile "${file}"`, { cause });
-  }
 }
 
 function resultText(digest: string, attached: readonly OptimizedProfile[]): string {

@@ -18,13 +18,13 @@ import { BlobChain } from './blob-chain.ts';
 import { type ConversionContext, type ConvertedLayer, convertLayer, type LayerInput } from './convert-layer.ts';
 import { KnownContent } from './known-content.ts';
 import { LayerStore } from './layer-store.ts';
+import { MergedContent } from './merged-content.ts';
 import { OrderedTurns } from './ordered-turns.ts';
 import { type ConvertParameters, layerKey } from './parameters.ts';
 import type { ReportProgress } from './progress.ts';
 import { type PublishedImage, publishImage } from './publish.ts';
 import { ReusableLayers } from './reuse.ts';
 import { type ConvertSummary, summarise } from './summary.ts';
-import { VisibleContent } from './visible-content.ts';
 import { WorkerPool } from './worker-pool.ts';
 
 export interface ConvertOptions {
@@ -87,7 +87,6 @@ function layerInputs(image: ResolvedImage, parameters: ConvertParameters): Layer
       `Cannot convert image: ${manifest.layers.length} layers in the manifest, ${config.diffIds.length} in the config`,
     );
   }
-  const salt = parameters.dropHidden ? config.diffIds.join('\n') : '';
   return manifest.layers.map((descriptor, index) => {
     if (layerCompression(descriptor.mediaType) === undefined) {
       throw new FormatError(
@@ -96,7 +95,7 @@ function layerInputs(image: ResolvedImage, parameters: ConvertParameters): Layer
       );
     }
     const chain = config.diffIds.slice(0, index + 1);
-    return { index, descriptor, diffId: chain[index] as Digest, key: layerKey(chain, parameters, salt) };
+    return { index, descriptor, diffId: chain[index] as Digest, key: layerKey(chain, parameters, config.diffIds) };
   });
 }
 
@@ -108,6 +107,7 @@ function makeContext(
   downloads: string,
 ): ConversionContext {
   const store = new LayerStore(path.join(options.workDirectory, 'layers'));
+  const { dropHidden, trace } = options.parameters;
   return {
     source: options.source,
     target: options.target,
@@ -120,7 +120,7 @@ function makeContext(
     turns: new OrderedTurns(inputs.length),
     known: new KnownContent(),
     chain: new BlobChain(inputs.length),
-    visible: options.parameters.dropHidden ? new VisibleContent(inputs.length) : undefined,
+    merged: dropHidden || trace !== undefined ? new MergedContent(inputs.length, dropHidden, trace) : undefined,
     report: options.report ?? (() => undefined),
     signal: options.signal,
   };

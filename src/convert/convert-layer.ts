@@ -3,7 +3,6 @@ import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { BlobMetadata } from '../blob/metadata.ts';
 import { writeBlobMetadata } from '../blob/writer.ts';
-import type { Extent } from '../erofs/inode.ts';
 import { annotation, blobMediaType } from '../image/annotations.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Descriptor, ImageSource, ImageTarget } from '../oci/image.ts';
@@ -15,13 +14,14 @@ import type { CutLayer } from './cut-layer.ts';
 import type { KnownContent } from './known-content.ts';
 import type { FinishedLayer, LayerStore } from './layer-store.ts';
 import { localLayer } from './local-layer.ts';
+import type { MergedContent } from './merged-content.ts';
 import type { OrderedTurns } from './ordered-turns.ts';
 import type { ConvertParameters } from './parameters.ts';
+import { allContent } from './place.ts';
 import { chunkMapOf, type LayerPlan, planLayer } from './plan-layer.ts';
 import type { ReportProgress, Stage } from './progress.ts';
 import type { ReusableLayers } from './reuse.ts';
 import type { UnpackedLayer } from './unpack-layer.ts';
-import type { VisibleContent } from './visible-content.ts';
 import type { WorkerPool } from './worker-pool.ts';
 
 /** What the layers of one conversion share. */
@@ -41,8 +41,8 @@ export interface ConversionContext {
   readonly turns: OrderedTurns;
   readonly known: KnownContent;
   readonly chain: BlobChain;
-  /** What of the layers' content the finished image shows; `undefined` when hidden content is stored all the same. */
-  readonly visible: VisibleContent | undefined;
+  /** What the layers come to; `undefined` when no layer depends on those above it. */
+  readonly merged: MergedContent | undefined;
   readonly report: ReportProgress;
   readonly signal: AbortSignal | undefined;
 }
@@ -78,7 +78,7 @@ export async function convertLayer(context: ConversionContext, input: LayerInput
   } catch (error) {
     context.turns.fail(input.index, error);
     context.chain.fail(input.index, error);
-    context.visible?.fail(error);
+    context.merged?.fail(error);
     throw error;
   }
 }
@@ -88,14 +88,14 @@ async function bringLayer(context: ConversionContext, input: LayerInput): Promis
   if (reused !== undefined) {
     const { layer, metadata, from } = reused;
     context.report({ layer: input.index, stage: 'reused', done: 0, total: 0 });
-    context.visible?.add(input.index, metadata.entries);
+    context.merged?.add(input.index, metadata);
     await context.turns.take(input.index, async () => context.known.add(input.index, metadata));
     return finishLayer(context, input, layer, { metadata, from, repeatedBytes: 0 });
   }
   const spool = await context.store.temporaryPath('spool');
   try {
     const unpacked = await unpack(context, input, spool);
-    context.visible?.add(input.index, unpacked.entries);
+    context.merged?.add(input.index, unpacked);
     const plan = await context.turns.take(input.index, () => planInTurn(context, input, unpacked, spool));
     const { layer, metadata } = await writeBlob(context, input, plan, spool);
     return await finishLayer(context, input, layer, {
@@ -136,11 +136,10 @@ async function planInTurn(
   unpacked: UnpackedLayer,
   spool: string,
 ): Promise<LayerPlan & Pick<BlobMetadata, 'fileDigests'>> {
-  const shown = await context.visible?.extents;
-  const keep = (extents: readonly Extent[]): boolean => shown?.has(extents) ?? true;
+  const wanted = (await context.merged?.wanted) ?? allContent;
   const cut = (runs: Float64Array): Promise<CutLayer> =>
     context.pool.run({ kind: 'cut', spool, runs, algorithm: context.parameters.digest });
-  const plan = await planLayer(unpacked, input.index, context.known, keep, cut);
+  const plan = await planLayer(unpacked, input.index, context.known, wanted, cut);
   const lengths = plan.chunks.map((chunk) => chunk.length);
   context.known.add(input.index, { ...plan, ...unpacked, entries: plan.entries, chunks: chunkMapOf(plan, lengths) });
   return { ...plan, fileDigests: unpacked.fileDigests };

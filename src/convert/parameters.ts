@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { defaultCutParameters } from '../chunk/parameters.ts';
-import type { DigestAlgorithm } from '../digest/hash.ts';
+import { type DigestAlgorithm, hash } from '../digest/hash.ts';
+import { writeProfile } from '../profile/document.ts';
+import type { Profile } from '../profile/profile.ts';
 
 /**
  * What shapes the bytes of a converted image. Two conversions with equal parameters give equal digests; the degree of
@@ -12,6 +14,8 @@ export interface ConvertParameters {
   readonly level: number;
   /** Leave out of the blobs what an upper layer hides; the blobs are then this image's alone. */
   readonly dropHidden: boolean;
+  /** Puts what this lists first; the blobs are then this image's alone. */
+  readonly trace?: Profile | undefined;
 }
 
 // ADR-0004: measured on the images of test/images.
@@ -25,11 +29,15 @@ const converterVersion = 2;
  * The layers below count because what they hold is not stored again.
  *
  * @param diffIds - of this layer and all below it, lowest first
- * @param salt - more that the result depends on (with `dropHidden`, all the layers of the image)
+ * @param all - diffIds of the whole image: with `dropHidden` and `trace`, the layers above count, too
  * @returns 64 hex digits
  */
-export function layerKey(diffIds: readonly string[], parameters: ConvertParameters, salt = ''): string {
-  const facts = [converterVersion, parameters.digest, parameters.level, JSON.stringify(defaultCutParameters), salt];
+export function layerKey(diffIds: readonly string[], parameters: ConvertParameters, all: readonly string[]): string {
+  const { digest, level, dropHidden, trace } = parameters;
+  const facts = [converterVersion, digest, level, JSON.stringify(defaultCutParameters)];
+  if (dropHidden) facts.push('drop-hidden', ...all);
+  if (trace !== undefined)
+    facts.push('trace', Buffer.from(hash('sha256', writeProfile(trace))).toString('hex'), ...all);
   return createHash('sha256')
     .update([...facts, ...diffIds].join('\n'))
     .digest('hex');

@@ -5,7 +5,7 @@ import type { Extent } from '../erofs/inode.ts';
 import type { LayerEntry } from '../tree/layer-entry.ts';
 import type { CutLayer, CutRequest } from './cut-layer.ts';
 import type { KnownContent } from './known-content.ts';
-import { type PlacedFile, type Placement, placeFiles } from './place.ts';
+import { type PlacedFile, type Placement, placeFiles, type WantedContent } from './place.ts';
 import type { UnpackedLayer } from './unpack-layer.ts';
 
 /** Chunks to compress and store, in device order. */
@@ -31,17 +31,17 @@ export interface LayerPlan {
  *
  * @param device - the layer's index
  * @param known - the layers below; not changed
+ * @param wanted - of the content of all layers, what is stored, and what goes first
  * @param cut - cuts and hashes (in a worker thread)
- * @param keep - whether a file's content, by its extent list, is wanted at all
  */
 export async function planLayer(
   unpacked: UnpackedLayer,
   device: number,
   known: KnownContent,
-  keep: (content: readonly Extent[]) => boolean,
+  wanted: WantedContent,
   cut: (runs: CutRequest['runs']) => Promise<CutLayer>,
 ): Promise<LayerPlan> {
-  const placement = placeFiles(unpacked.entries, unpacked.fileDigests, known.files, keep);
+  const placement = placeFiles(unpacked.entries, unpacked.fileDigests, known.files, wanted);
   const runs = placement.placed.flatMap((file) => file.extents);
   const cutLayer = await cut(Float64Array.from(runs.flatMap((run) => [run.deviceOffset, run.length])));
   const chunks = Array.from(cutLayer.lengths, (length, i) => ({

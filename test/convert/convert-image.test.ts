@@ -3,10 +3,13 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { byteStringFromText } from '../../src/byte-string.ts';
+import { checkImage } from '../../src/check/check-image.ts';
 import { openImage } from '../../src/image/open-image.ts';
 import { canonicalJson, describeBytes, writeManifest } from '../../src/oci/canonical-json.ts';
 import { digestHex } from '../../src/oci/digest.ts';
 import { mediaType } from '../../src/oci/media-types.ts';
+import type { Profile } from '../../src/profile/profile.ts';
 import { openSource, openTarget } from '../../src/transport/open.ts';
 import { content } from '../support/content.ts';
 import { convertLayers, convertReference, workDirectory } from '../support/convert-layers.ts';
@@ -79,6 +82,32 @@ async function devicesOf(reference: string, directory: string): Promise<{ file: 
 }
 
 describe('convertImage()', () => {
+  it('puts the files of a trace first, the same way each time, and nothing of what is known is lost', async () => {
+    const paths = ['/own-0', '/own-2', '/changed', '/missing'].map(byteStringFromText);
+    const reads = [2, 1, 0, 3].map((file) => ({ file, page: 3, pages: 1 }));
+    const root = describeBytes('', Buffer.from('root')).digest;
+    const trace: Profile = { name: 'default', root, runs: 1, pageExact: true, files: paths, reads };
+    const convert = (directory: string, workers: number) =>
+      threeLayers().then((image) => convertLayers(image, directory, { parameters: { trace }, workers }));
+    await withTemporaryDirectory(async (directory) => {
+      const plain = await convertLayers(await threeLayers(), path.join(directory, 'plain'));
+      const traced = await convert(path.join(directory, 'one'), 1);
+      const again = await convert(path.join(directory, 'four'), 4);
+      expect(again.summary.manifest).toBe(traced.summary.manifest);
+      expect(traced.summary.repeatedSize).toBe(plain.summary.repeatedSize);
+      expect(traced.summary.layers.every(({ blob }, i) => blob !== plain.summary.layers[i]?.blob)).toBe(true);
+      const source = openSource(traced.reference, {});
+      const { erofs } = (await openImage(source)).bootstrap;
+      const first = (name: string) => erofs.mapRange(erofs.lookup(erofs.rootNid, byteStringFromText(name))!, 0, 4096);
+      expect(first('changed')).toMatchObject([{ device: 2, deviceOffset: 0 }]);
+      expect(first('own-2')).toMatchObject([{ device: 2, deviceOffset: 53_248 }]);
+      expect(first('own-0')).toMatchObject([{ device: 0, deviceOffset: 0 }]);
+      const report = await checkImage({ image: source, workDirectory: path.join(directory, 'check') });
+      await source.close();
+      expect(report.problems).toEqual([]);
+    });
+  });
+
   it.skipIf(!has('fsverity') || !has('zstd'))('gives each device the digest that fsverity computes', async () => {
     await withTemporaryDirectory(async (directory) => {
       const image = await memoryImage([await tarBytes(members(0)), await tarBytes([]), await tarBytes(members(1))]);

@@ -2,9 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { BlobChain } from '../../src/convert/blob-chain.ts';
 import { OrderedTurns } from '../../src/convert/ordered-turns.ts';
-import { VisibleContent } from '../../src/convert/visible-content.ts';
 import { digestFromBytes } from '../../src/oci/digest.ts';
-import { file } from '../tree/trees.ts';
 
 const failure = new Error('a layer failed');
 const digest = (value: number) => digestFromBytes(new Uint8Array(32).fill(value));
@@ -60,28 +58,6 @@ describe('BlobChain', () => {
     await expect(below).rejects.toBe(failure);
     await expect(chain.below(1)).rejects.toBe(failure);
     new BlobChain(1).fail(0, failure);
-    await setImmediate();
-  });
-});
-
-describe('VisibleContent', () => {
-  const [lower, upper, other] = [file('a', 1), file('a', 2), file('b', 3)].map((entry) => [entry] as const);
-  const extents = (entries: typeof lower) => (entries?.[0].kind === 'file' ? entries[0].extents : []);
-
-  it('names the content that the merged tree shows, in whatever order the layers come', async () => {
-    const visible = new VisibleContent(3);
-    visible.add(2, other!);
-    visible.add(1, upper!);
-    visible.add(0, lower!);
-    expect([...(await visible.extents)]).toEqual([extents(upper), extents(other)]);
-  });
-
-  it('ends the wait when a layer fails, and nobody has to wait', async () => {
-    const visible = new VisibleContent(2);
-    visible.add(0, lower!);
-    visible.fail(failure);
-    await expect(visible.extents).rejects.toBe(failure);
-    new VisibleContent(1).fail(failure);
     await setImmediate();
   });
 });

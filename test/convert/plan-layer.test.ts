@@ -6,6 +6,7 @@ import { type ByteString, byteString } from '../../src/byte-string.ts';
 import { compressChunks } from '../../src/convert/compress-chunks.ts';
 import { type CutRequest, cutLayer } from '../../src/convert/cut-layer.ts';
 import { KnownContent } from '../../src/convert/known-content.ts';
+import { allContent } from '../../src/convert/place.ts';
 import { chunkMapOf, planLayer } from '../../src/convert/plan-layer.ts';
 import { unpackLayer } from '../../src/convert/unpack-layer.ts';
 import { describeBytes } from '../../src/oci/canonical-json.ts';
@@ -75,7 +76,7 @@ async function convertInMemory(layers: readonly (readonly TestFile[])[], directo
     const blob = { path: file, offset: 0, length: size };
     const unpacked = await unpackLayer({ kind: 'unpack', blob, digest, size, diffId: digest, spool });
     const cut = async (runs: CutRequest['runs']) => cutLayer({ kind: 'cut', spool, runs, algorithm: 'sha256' });
-    const plan = await planLayer(unpacked, index, known, () => true, cut);
+    const plan = await planLayer(unpacked, index, known, allContent, cut);
     const compressed = compressChunks({
       kind: 'compress',
       spool,
@@ -169,7 +170,7 @@ describe('planLayer()', () => {
       const unpacked = { entries, fileDigests: new Map(), tarSize: 0, spoolSize: 16_384 };
       const cut = async (runs: CutRequest['runs']) => cutLayer({ kind: 'cut', spool, runs, algorithm: 'sha256' });
       const keep = (extents: unknown): boolean => extents === entries[1]!.extents;
-      const plan = await planLayer(unpacked, 0, new KnownContent(), keep, cut);
+      const plan = await planLayer(unpacked, 0, new KnownContent(), { ...allContent, keep }, cut);
       expect(plan.chunks.map(({ pieces }) => pieces)).toEqual([[8192, 8192]]);
       expect(plan.entries).toMatchObject([
         { extents: [] },
