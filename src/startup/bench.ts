@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { FuseError } from '../errors.ts';
 import { version } from '../version.ts';
 import { endProcess } from './child.ts';
-import { type BenchPart, type ClientMessage, type ClientPlan, go, partVariable } from './client-plan.ts';
+import { type ClientMessage, type ClientPlan, go, partEnvironment } from './client-plan.ts';
 import { clearFolder } from './lanes/clear-folder.ts';
 import { type Link, type LinkPlan, openLink } from './link.ts';
 import { type BenchRegistry, startBenchRegistry } from './registry.ts';
@@ -90,8 +90,7 @@ async function measureLink(
   const registryFolder = path.join(directory, 'registry');
   let registry: BenchRegistry | undefined;
   try {
-    const embedded = ['env', `${partVariable}=registry`, ...options.command, 'bench'];
-    registry = await startBenchRegistry(link, registryFolder, embedded, options.signal);
+    registry = await startBenchRegistry(link, registryFolder, [...options.command, 'bench'], options.signal);
     const others = [registry.pid, ...(link.pid === undefined ? [] : [link.pid])];
     const { workloads, lanes, samples, seed, dropCaches, command } = options;
     const probe = { counter: link.counter, requestLog: registry.log, others };
@@ -122,8 +121,7 @@ async function runClientProcess(
   collected: Collected,
 ): Promise<void> {
   const [program, ...args] = link.client(...options.command, 'bench');
-  const environment: Record<string, BenchPart> = { [partVariable]: 'client' };
-  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, ...environment } });
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], env: partEnvironment('client') });
   child.stdin.on('error', () => undefined);
   child.stdin.write(`${JSON.stringify(plan)}\n`);
   const stop = (): void => void child.stdin.end();
@@ -149,7 +147,8 @@ async function runClientProcess(
 
 /** @throws {FuseError} SLUICE_BENCH_FAILED when the client says that it failed, or ends without saying that it is done */
 async function* messagesOf(child: ChildProcess): AsyncGenerator<ClientMessage> {
-  let failure: string | undefined = 'its process at the client’s end died';
+  let failure: string | undefined;
+  let done = false;
   child.on('error', (error) => {
     failure = error.message;
   });
@@ -157,9 +156,10 @@ async function* messagesOf(child: ChildProcess): AsyncGenerator<ClientMessage> {
   for await (const line of createInterface({ input: child.stdout })) {
     const message = JSON.parse(line) as ClientMessage;
     if (message.kind === 'failed') failure = message.message;
-    else if (message.kind !== 'done') yield message;
-    else if (failure?.startsWith('its process')) failure = undefined;
+    else if (message.kind === 'done') done = true;
+    else yield message;
   }
+  if (!done) failure ??= 'its process at the client’s end died';
   if (failure !== undefined) throw new FuseError('SLUICE_BENCH_FAILED', `Cannot run the benchmark: ${failure}`);
 }
 

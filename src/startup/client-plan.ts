@@ -6,6 +6,10 @@ import type { Workload } from './workload.ts';
 export const partVariable = 'SLUICE_BENCH_PART';
 export type BenchPart = 'client' | 'registry';
 
+export function partEnvironment(part: BenchPart): NodeJS.ProcessEnv {
+  return { ...process.env, [partVariable]: part };
+}
+
 /** What the process at the client's end of a link is to do: one line of JSON on its standard input. */
 export interface ClientPlan {
   readonly link: string;

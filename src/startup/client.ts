@@ -29,8 +29,8 @@ const prepareMs = 900_000;
  * output. It ends, and everything it started with it, when its standard input does.
  */
 export async function runClient(): Promise<void> {
-  // A terminal's Ctrl-C reaches it too: whoever started it decides.
-  for (const name of ['SIGINT', 'SIGHUP'] as const) process.on(name, () => undefined);
+  // A terminal's Ctrl-C reaches it too: whoever started it decides, and there is much to clean up.
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => undefined);
   const say: Say = (message) => void process.stdout.write(`${JSON.stringify(message)}\n`);
   const abort = new AbortController();
   const input = createInterface({ input: process.stdin });

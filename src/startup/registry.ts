@@ -4,6 +4,7 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { FuseError } from '../errors.ts';
 import { endProcess } from './child.ts';
+import { partEnvironment } from './client-plan.ts';
 import type { Link } from './link.ts';
 
 /** The registry of a benchmark, at its end of a link. */
@@ -22,7 +23,7 @@ const startMs = 15_000;
  * Starts Debian's docker-registry where it is installed, else the embedded one.
  *
  * @param folder - for its content, which is there again for the next link; the caller removes it
- * @param embedded - words that run the embedded registry; is given its configuration's file
+ * @param embedded - words of the command that runs the embedded registry; its configuration's file is added to them
  * @throws {FuseError} SLUICE_BENCH_FAILED
  */
 export async function startBenchRegistry(
@@ -39,7 +40,7 @@ export async function startBenchRegistry(
   const words = program === undefined ? [...embedded, configuration] : [program, 'serve', configuration];
   const [command, ...args] = link.server(...words);
   const fd = openSync(log, 'w');
-  const child = spawn(command, args, { stdio: ['pipe', fd, fd] });
+  const child = spawn(command, args, { stdio: ['pipe', fd, fd], env: partEnvironment('registry') });
   closeSync(fd);
   let failure: string | undefined;
   child.on('error', (error) => {
