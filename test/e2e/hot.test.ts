@@ -51,7 +51,7 @@ describe.skipIf(!isRoot() || !has('dd', 'cat'))('a mount of an image with a hot 
     bootstrap = (await openImage(source)).bootstrapLayer.digest;
     hot = await makeHotBlob(source, choose);
     await source.close();
-  });
+  }, 60_000);
   afterAll(async () => {
     await registry.close();
     await removeTemporaryDirectory(directory);
