@@ -35,8 +35,8 @@ const servers: readonly { name: string; start: () => Promise<Server> }[] = [
   ...(hasDockerRegistry ? [{ name: 'docker-registry', start: () => DockerRegistry.start() }] : []),
 ];
 
-/** What is read of a mount: pages of `big`, all over it. */
-const pagesRead = [3, 4, 9, 700, 701, 702, 1200, 40];
+/** What is read of a mount: pages of `big`, all over it and no neighbours, since the kernel reads ahead behind two. */
+const pagesRead = [3, 9, 700, 705, 1200, 40];
 
 /** Not synchronous: the registry is in this process. */
 async function readPages(file: string): Promise<Buffer[]> {
@@ -107,7 +107,7 @@ describe.each(servers)('sluice optimize with $name', ({ name, start }) => {
     return mount;
   }
 
-  it('makes a recorded start need one request for all its pages', async () => {
+  it('attaches what was recorded to an image that stays the same', async () => {
     const cache = path.join(directory, 'cache');
     const recorded = await mount(cache);
     const here = ['--cache-dir', cache];
@@ -124,7 +124,10 @@ describe.each(servers)('sluice optimize with $name', ({ name, start }) => {
     const attached = await withPlace(({ source }) => findProfiles(source, subject.digest));
     expect(attached.map(({ name }) => name)).toEqual(['default', 'other']);
     await withPlace(async ({ source }) => expect((await source.resolve()).descriptor).toEqual(subject));
+  });
 
+  // A start waits only so long for the list, and a read for its page: on a machine that is too busy they go without.
+  it('makes a start need five requests, one of them for all its pages', { retry: 3 }, async () => {
     proxy.take();
     const fresh = await mount();
     expect(await readPages(fresh.at('big'))).toEqual(pagesRead.map((at) => big.subarray(at * page, (at + 1) * page)));
@@ -143,52 +146,57 @@ describe.each(servers)('sluice optimize with $name', ({ name, start }) => {
     );
   });
 
-  /** What somebody who may write to the repository can put there. */
-  const hostile: readonly (readonly [string, (good: NewProfile) => NewProfile])[] = [
-    ['that is noise', ({ hot, ...rest }) => ({ ...rest, hot: { bytes: randomBlob(100_000).bytes, pages: 10 } })],
-    ['that claims more pages than memory', ({ hot, ...rest }) => ({ ...rest, hot: { ...hot!, pages: 2 ** 28 } })],
-    ['that claims fewer pages than it has', ({ hot, ...rest }) => ({ ...rest, hot: { ...hot!, pages: 1 } })],
-    ['cut in the middle', ({ hot, ...rest }) => ({ ...rest, hot: { ...hot!, bytes: hot!.bytes.subarray(0, 20_000) } })],
-    ['with a bit flipped', ({ hot, ...rest }) => ({ ...rest, hot: { ...hot!, bytes: flipped(hot!.bytes) } })],
-  ];
+  // Once: these have nothing to do with who serves the image.
+  if (name !== 'docker-registry') {
+    /** What somebody who may write to the repository can put there. */
+    const hostile: readonly (readonly [string, (good: NewProfile) => NewProfile])[] = [
+      ['that is noise', ({ hot, ...rest }) => ({ ...rest, hot: { bytes: randomBlob(100_000).bytes, pages: 10 } })],
+      ['that claims more pages than memory', ({ hot, ...rest }) => ({ ...rest, hot: { ...hot!, pages: 2 ** 28 } })],
+      ['that claims fewer pages than it has', ({ hot, ...rest }) => ({ ...rest, hot: { ...hot!, pages: 1 } })],
+      [
+        'cut in the middle',
+        ({ hot, ...rest }) => ({ ...rest, hot: { ...hot!, bytes: hot!.bytes.subarray(0, 20_000) } }),
+      ],
+      ['with a bit flipped', ({ hot, ...rest }) => ({ ...rest, hot: { ...hot!, bytes: flipped(hot!.bytes) } })],
+    ];
 
-  /** These have nothing to do with who serves the image. */
-  const once = name.startsWith('docker') ? it.skip : it;
-
-  once.each(hostile)('reads right by a profile with a hot blob %s', async (_, spoil) => {
-    const spoilt = spoil(await goodProfile());
-    await withPlace((place) => attachProfile(place, subject, spoilt));
-    proxy.take();
-    const reading = await mount();
-    expect(await readPages(reading.at('big'))).toEqual(pagesRead.map((at) => big.subarray(at * page, (at + 1) * page)));
-    expect((await readFile(reading.at('big'))).equals(big)).toBe(true);
-    // Every byte of the image once, and the hot blob, tried again once.
-    const received = proxy.take().reduce((sum, request) => sum + request.received, 0);
-    expect(received).toBeLessThan(size * 1.05 + 2 * (spoilt.hot?.bytes.length ?? 0));
-  });
-
-  once('reads right by a profile of another image, and by one whose hot blob is not there', async () => {
-    const other = memoryImage([await tarBytes([{ name: 'big', content: content('another', size) }])]);
-    const elsewhere = path.join(directory, 'other');
-    const { reference: otherReference } = await convertLayers(other, elsewhere);
-    await json('optimize', '--from', document, '--cache-dir', path.join(elsewhere, 'cache'), otherReference);
-    const strange = await hotBlobOf(otherReference);
-    await withPlace((place) => attachProfile(place, subject, { ...strange, document: Buffer.from('{}') }));
-    expect((await readFile((await mount()).at('big'))).equals(big)).toBe(true);
-
-    const missing = randomBlob(5000).descriptor;
-    await withPlace(async ({ source, target }) => {
-      const empty = describeBytes('application/json', Buffer.from('{}'));
-      await target.putBlob(empty, () => streamOf(Buffer.from('{}')));
-      const listed = (await source.referrers(subject.digest)).map(({ digest }) => digest);
-      const parts = { subject, name: 'default', created: new Date(), document: empty };
-      const manifest = writeProfileManifest({ ...parts, hot: { descriptor: missing, pages: 3 } });
-      const { layers, ...lying } = JSON.parse(Buffer.from(manifest.bytes).toString());
-      const bytes = Buffer.from(JSON.stringify({ ...lying, layers: [layers[0]] }));
-      await target.putReferrer({ descriptor: describeBytes(manifest.descriptor.mediaType, bytes), bytes }, listed);
+    it.each(hostile)('reads right by a profile with a hot blob %s', async (_, spoil) => {
+      const spoilt = spoil(await goodProfile());
+      await withPlace((place) => attachProfile(place, subject, spoilt));
+      proxy.take();
+      const reading = await mount();
+      expect(await readPages(reading.at('big'))).toEqual(
+        pagesRead.map((at) => big.subarray(at * page, (at + 1) * page)),
+      );
+      expect((await readFile(reading.at('big'))).equals(big)).toBe(true);
+      // Every byte of the image once, and the hot blob, tried again once.
+      const received = proxy.take().reduce((sum, request) => sum + request.received, 0);
+      expect(received).toBeLessThan(size * 1.05 + 2 * (spoilt.hot?.bytes.length ?? 0));
     });
-    expect((await readFile((await mount()).at('big'))).equals(big)).toBe(true);
-  });
+
+    it('reads right by a profile of another image, and by one whose hot blob is not there', async () => {
+      const other = memoryImage([await tarBytes([{ name: 'big', content: content('another', size) }])]);
+      const elsewhere = path.join(directory, 'other');
+      const { reference: otherReference } = await convertLayers(other, elsewhere);
+      await json('optimize', '--from', document, '--cache-dir', path.join(elsewhere, 'cache'), otherReference);
+      const strange = await hotBlobOf(otherReference);
+      await withPlace((place) => attachProfile(place, subject, { ...strange, document: Buffer.from('{}') }));
+      expect((await readFile((await mount()).at('big'))).equals(big)).toBe(true);
+
+      const missing = randomBlob(5000).descriptor;
+      await withPlace(async ({ source, target }) => {
+        const empty = describeBytes('application/json', Buffer.from('{}'));
+        await target.putBlob(empty, () => streamOf(Buffer.from('{}')));
+        const listed = (await source.referrers(subject.digest)).map(({ digest }) => digest);
+        const parts = { subject, name: 'default', created: new Date(), document: empty };
+        const manifest = writeProfileManifest({ ...parts, hot: { descriptor: missing, pages: 3 } });
+        const { layers, ...lying } = JSON.parse(Buffer.from(manifest.bytes).toString());
+        const bytes = Buffer.from(JSON.stringify({ ...lying, layers: [layers[0]] }));
+        await target.putReferrer({ descriptor: describeBytes(manifest.descriptor.mediaType, bytes), bytes }, listed);
+      });
+      expect((await readFile((await mount()).at('big'))).equals(big)).toBe(true);
+    });
+  }
 
   /** The one that the first test made. */
   async function goodProfile(): Promise<NewProfile> {
