@@ -2,10 +2,10 @@ import type { Bootstrap } from '../bootstrap/bootstrap.ts';
 import type { ChunkStore } from '../bootstrap/chunk-store.ts';
 import { planRead, type Segment } from '../bootstrap/plan-read.ts';
 import type { ByteString } from '../byte-string.ts';
-import { S_IFMT, S_IFREG } from '../erofs/inode.ts';
+import { S_IFLNK, S_IFMT, S_IFREG } from '../erofs/inode.ts';
 import { SluiceError } from '../errors.ts';
 import { RecentChunks } from '../image/recent-chunks.ts';
-import { resolvePath } from '../image/resolve-path.ts';
+import { type ResolvedPath, resolvePath } from '../image/resolve-path.ts';
 
 /** A regular file that a prediction is about. */
 export interface ImageFile {
@@ -35,11 +35,15 @@ export interface ImageFiles {
 /** Small reads come from the same few chunks: headers and string tables. Bytes. */
 const RECENT_BYTES = 8 * 1024 * 1024;
 
+/** Stops search paths without end from being remembered. */
+const MAXIMUM_DIRECTORIES = 4096;
+
 /** The files of a mounted image. */
 export class BootstrapFiles implements ImageFiles {
   readonly #bootstrap: Bootstrap;
   readonly #chunks: ChunkStore;
   readonly #signal: AbortSignal;
+  readonly #directories = new Map<ByteString, ResolvedPath | undefined>();
 
   /** @param chunks - read at a priority below demand */
   constructor(bootstrap: Bootstrap, chunks: ChunkStore, signal: AbortSignal) {
@@ -49,15 +53,28 @@ export class BootstrapFiles implements ImageFiles {
   }
 
   find(path: ByteString): ImageFile | undefined {
-    try {
-      const { path: resolved, inode } = resolvePath(this.#bootstrap.erofs, path, 'follow');
-      const { nid, size, mode, mtime } = inode;
-      return (mode & S_IFMT) === S_IFREG ? { nid, path: `/${resolved}` as ByteString, size, mode, mtime } : undefined;
-    } catch (error) {
-      // Not there, or a tree too broken to say: there is nothing to predict either way.
-      if (error instanceof SluiceError) return undefined;
-      throw error;
-    }
+    const slash = path.lastIndexOf('/');
+    const name = path.slice(slash + 1) as ByteString;
+    const directory = this.#directory(path.slice(0, Math.max(0, slash)) as ByteString);
+    return directory === undefined ? undefined : withoutErrors(() => this.#findIn(directory, name, path));
+  }
+
+  #findIn(directory: ResolvedPath, name: ByteString, whole: ByteString): ImageFile | undefined {
+    const { erofs } = this.#bootstrap;
+    const nid = erofs.lookup(directory.inode.nid, name);
+    if (nid === undefined) return undefined;
+    const path = directory.path === '' ? name : (`${directory.path}/${name}` as ByteString);
+    const inode = erofs.inode(nid);
+    const isLink = (inode.mode & S_IFMT) === S_IFLNK;
+    return imageFile(isLink ? resolvePath(erofs, whole, 'follow') : { path, inode });
+  }
+
+  /** Most paths that are looked for are not there, and most of those have a folder that is not there either. */
+  #directory(path: ByteString): ResolvedPath | undefined {
+    if (this.#directories.has(path)) return this.#directories.get(path);
+    const found = withoutErrors(() => resolvePath(this.#bootstrap.erofs, `${path}/` as ByteString, 'follow'));
+    if (this.#directories.size < MAXIMUM_DIRECTORIES) this.#directories.set(path, found);
+    return found;
   }
 
   async read(file: ImageFile, offset: number, length: number): Promise<Uint8Array> {
@@ -72,5 +89,20 @@ export class BootstrapFiles implements ImageFiles {
     if (segment.kind === 'inline') return segment.bytes;
     const chunk = await this.#chunks.read(segment.device, segment.chunk, this.#signal);
     return chunk.subarray(segment.offsetInChunk, segment.offsetInChunk + segment.length);
+  }
+}
+
+function imageFile({ path, inode }: ResolvedPath): ImageFile | undefined {
+  const { nid, size, mode, mtime } = inode;
+  return (mode & S_IFMT) === S_IFREG ? { nid, path: `/${path}` as ByteString, size, mode, mtime } : undefined;
+}
+
+/** Not there, or a tree too broken to say: there is nothing to predict either way. */
+function withoutErrors<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch (error) {
+    if (error instanceof SluiceError) return undefined;
+    throw error;
   }
 }

@@ -179,6 +179,17 @@ describe('libraries', () => {
       ['/app', '/r/a', '/usr/lib/b'],
     ],
     [
+      "not in the program's DT_RPATH for libraries of one that has DT_RUNPATH",
+      {
+        '/app': program({ needed: ['a'], rpath: '/r' }),
+        '/r/a': elfFile({ needed: ['b'], runpath: '/n' }),
+        '/r/b': elfFile(),
+        '/lib/b': elfFile(),
+      },
+      [],
+      ['/app', '/r/a', '/lib/b'],
+    ],
+    [
       '$ORIGIN, $LIB and $PLATFORM',
       {
         '/app': '->/opt/bin/app',
