@@ -16,6 +16,8 @@ export interface HotStartOptions {
   readonly files: FileStore;
   /** Name of the profile. */
   readonly profile: string;
+  /** Told, once, when the image has no such profile: the names of those it has. */
+  readonly onMissing?: ((names: readonly string[]) => void) | undefined;
 }
 
 /**
@@ -66,11 +68,13 @@ export class HotStart {
   }
 
   async #find(manifest: Digest, documents: Pick<ImageSource, 'referrers'>): Promise<HotBlob | undefined> {
-    const { source, files, profile } = this.#options;
+    const { source, files, profile, onMissing } = this.#options;
     const { signal } = this.#abort;
     try {
       const profiles = await findProfiles(documents, manifest, signal);
-      const hot = profiles.find(({ name }) => name === profile)?.hot;
+      const found = profiles.find(({ name }) => name === profile);
+      if (found === undefined) onMissing?.(profiles.map(({ name }) => name));
+      const hot = found?.hot;
       if (hot !== undefined && !signal.aborted) {
         void streamHot({ source, descriptor: hot.descriptor, files, signal }, this.#target);
       }

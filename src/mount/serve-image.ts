@@ -54,8 +54,8 @@ export async function serveImage(options: ServeImageOptions): Promise<ServedImag
   const { source, mountPoint, cache, server, onFailure } = options;
   let content: OpenChunks | undefined;
   let prefetch: Prefetch | undefined;
-  const { profile = 'default', platform, signal } = options;
-  const hotStart = profile === false ? undefined : new HotStart({ source, files: cache.files, profile });
+  const { platform, signal } = options;
+  const hotStart = hotStartOf(options);
   try {
     const image = await openImage(source, { files: cache.files, platform, signal, onManifest: hotStart?.onManifest });
     const opened = openChunks(source, image, cache, options.readTimeoutMs);
@@ -90,6 +90,17 @@ export async function serveImage(options: ServeImageOptions): Promise<ServedImag
     await Promise.all([server === 'libfuse' ? undefined : server.terminate(), source.close()]);
     throw error;
   }
+}
+
+function hotStartOf({ source, cache, profile, trace, onFailure }: ServeImageOptions): HotStart | undefined {
+  if (profile === false) return undefined;
+  // Nobody asked for the default by name, and who records a profile need not have one.
+  const isMissed = profile !== undefined && trace !== true;
+  const onMissing = (names: readonly string[]): void => {
+    const others = names.length === 0 ? 'none' : names.join(', ');
+    if (isMissed) onFailure(`${source.reference}: no profile "${profile}" is attached to it (there: ${others})`);
+  };
+  return new HotStart({ source, files: cache.files, profile: profile ?? 'default', onMissing });
 }
 
 function startPrefetch(
