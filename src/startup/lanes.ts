@@ -23,6 +23,7 @@ const makers: Readonly<Record<string, LaneMaker>> = {
   'skopeo-umoci': async () => new (await import('./lanes/skopeo-umoci.ts')).SkopeoUmociLane(),
   'estargz-untraced': async () => new (await import('./lanes/estargz.ts')).EstargzLane(false),
   estargz: async () => new (await import('./lanes/estargz.ts')).EstargzLane(true),
+  soci: async () => new (await import('./lanes/soci.ts')).SociLane(),
 };
 
 export const laneNames: readonly string[] = Object.keys(makers);

@@ -42,7 +42,7 @@ export class Containerd {
       `state = "${part('state')}"`,
       'disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]',
       '[grpc]',
-      `address = "${this.#socket}"`,
+      `address = "${this.socket}"`,
       '[ttrpc]',
       `address = "${part('ttrpc')}"`,
       this.#plugins,
@@ -50,7 +50,7 @@ export class Containerd {
     await mkdir(part('root'), { recursive: true });
     await writeFile(part('config.toml'), config.join('\n'));
     const args = ['--config', part('config.toml'), '--log-level', 'error'];
-    this.#daemon = await Daemon.start('containerd', args, { signal, socket: this.#socket });
+    this.#daemon = await Daemon.start('containerd', args, { signal, socket: this.socket });
   }
 
   /** Ends it and removes all it stored; does nothing when it was not started. */
@@ -60,20 +60,20 @@ export class Containerd {
     await clearFolder(this.#folder);
   }
 
-  /** Runs one of its clients, `ctr` or `ctr-remote`, to its end. */
+  /** Runs one of its clients to its end: `ctr`, `ctr-remote`. */
   async client(
-    program: 'ctr' | 'ctr-remote',
+    program: string,
     args: readonly string[],
     signal: AbortSignal,
     onLine?: (line: string) => void,
   ): Promise<void> {
-    await runProgram(program, ['--address', this.#socket, ...args], { signal, ...(onLine ? { onLine } : {}) });
+    await runProgram(program, ['--address', this.socket, ...args], { signal, ...(onLine ? { onLine } : {}) });
   }
 
   /** Runs the workload on an image that is there. */
   run({ workload }: LaneContext, image: ContainerdImage): LaneContainer {
     const name = newContainerName();
-    const ctr = (...args: readonly string[]): string[] => ['--address', this.#socket, ...args];
+    const ctr = (...args: readonly string[]): string[] => ['--address', this.socket, ...args];
     const forget = (args: readonly string[], signal: AbortSignal): Promise<void> =>
       tryProgram('ctr', ctr(...args), { signal });
     const places = ['--fifo-dir', path.join(this.#folder, 'fifo'), '--runc-root', path.join(this.#folder, 'runc')];
@@ -94,7 +94,8 @@ export class Containerd {
     });
   }
 
-  get #socket(): string {
+  /** What its clients connect to. */
+  get socket(): string {
     return path.join(this.#folder, 'socket');
   }
 }
