@@ -2,7 +2,7 @@ import type { Bootstrap } from '../bootstrap/bootstrap.ts';
 import type { ChunkStore } from '../bootstrap/chunk-store.ts';
 import { planRead, type Segment } from '../bootstrap/plan-read.ts';
 import type { ByteString } from '../byte-string.ts';
-import { S_IFLNK, S_IFMT, S_IFREG } from '../erofs/inode.ts';
+import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../erofs/inode.ts';
 import { SluiceError } from '../errors.ts';
 import { RecentChunks } from '../image/recent-chunks.ts';
 import { type ResolvedPath, resolvePath } from '../image/resolve-path.ts';
@@ -35,6 +35,9 @@ export interface ImageFiles {
 /** Small reads come from the same few chunks: headers and string tables. Bytes. */
 const RECENT_BYTES = 8 * 1024 * 1024;
 
+/** A longer path is none: PATH_MAX of Linux. It bounds the depth of a search. */
+const MAXIMUM_PATH = 4096;
+
 /** Stops search paths without end from being remembered. */
 const MAXIMUM_DIRECTORIES = 4096;
 
@@ -53,28 +56,33 @@ export class BootstrapFiles implements ImageFiles {
   }
 
   find(path: ByteString): ImageFile | undefined {
+    if (path.length > MAXIMUM_PATH) return undefined;
+    const found = withoutErrors(() => this.#resolve(path));
+    if (found === undefined || (found.inode.mode & S_IFMT) !== S_IFREG) return undefined;
+    const { nid, size, mode, mtime } = found.inode;
+    return { nid, path: `/${found.path}` as ByteString, size, mode, mtime };
+  }
+
+  /** As resolvePath(), without an error: most paths that are looked for are not there, nor are their folders. */
+  #resolve(path: ByteString): ResolvedPath | undefined {
+    const { erofs } = this.#bootstrap;
     const slash = path.lastIndexOf('/');
     const name = path.slice(slash + 1) as ByteString;
-    const directory = this.#directory(path.slice(0, Math.max(0, slash)) as ByteString);
-    return directory === undefined ? undefined : withoutErrors(() => this.#findIn(directory, name, path));
-  }
-
-  #findIn(directory: ResolvedPath, name: ByteString, whole: ByteString): ImageFile | undefined {
-    const { erofs } = this.#bootstrap;
-    const nid = erofs.lookup(directory.inode.nid, name);
-    if (nid === undefined) return undefined;
-    const path = directory.path === '' ? name : (`${directory.path}/${name}` as ByteString);
+    if (slash < 0 || name === '' || name === '.' || name === '..') return resolvePath(erofs, path, 'follow');
+    const directory = this.#directory(path.slice(0, slash) as ByteString);
+    const nid = directory === undefined ? undefined : erofs.lookup(directory.inode.nid, name);
+    if (directory === undefined || nid === undefined) return undefined;
     const inode = erofs.inode(nid);
-    const isLink = (inode.mode & S_IFMT) === S_IFLNK;
-    return imageFile(isLink ? resolvePath(erofs, whole, 'follow') : { path, inode });
+    if ((inode.mode & S_IFMT) === S_IFLNK) return resolvePath(erofs, path, 'follow');
+    return { path: directory.path === '' ? name : (`${directory.path}/${name}` as ByteString), inode };
   }
 
-  /** Most paths that are looked for are not there, and most of those have a folder that is not there either. */
   #directory(path: ByteString): ResolvedPath | undefined {
     if (this.#directories.has(path)) return this.#directories.get(path);
-    const found = withoutErrors(() => resolvePath(this.#bootstrap.erofs, `${path}/` as ByteString, 'follow'));
-    if (this.#directories.size < MAXIMUM_DIRECTORIES) this.#directories.set(path, found);
-    return found;
+    const found = withoutErrors(() => this.#resolve(path));
+    const directory = found !== undefined && (found.inode.mode & S_IFMT) === S_IFDIR ? found : undefined;
+    if (this.#directories.size < MAXIMUM_DIRECTORIES) this.#directories.set(path, directory);
+    return directory;
   }
 
   async read(file: ImageFile, offset: number, length: number): Promise<Uint8Array> {
@@ -90,11 +98,6 @@ export class BootstrapFiles implements ImageFiles {
     const chunk = await this.#chunks.read(segment.device, segment.chunk, this.#signal);
     return chunk.subarray(segment.offsetInChunk, segment.offsetInChunk + segment.length);
   }
-}
-
-function imageFile({ path, inode }: ResolvedPath): ImageFile | undefined {
-  const { nid, size, mode, mtime } = inode;
-  return (mode & S_IFMT) === S_IFREG ? { nid, path: `/${path}` as ByteString, size, mode, mtime } : undefined;
 }
 
 /** Not there, or a tree too broken to say: there is nothing to predict either way. */
