@@ -4,7 +4,7 @@ import type { Descriptor, RawManifest } from '../oci/image.ts';
 import { mediaType } from '../oci/media-types.ts';
 import { profileName } from '../profile/profile.ts';
 
-/** By this an image's referrers are told apart. Normative: docs/format.md, "Profiles". */
+/** By this an image's referrers are told apart. Normative: docs/format.md, "Attached profiles". */
 export const profileArtifactType = 'application/vnd.dev.sluice.profile.v1';
 
 export const documentMediaType = 'application/vnd.dev.sluice.profile.document.v1+zstd';
