@@ -34,13 +34,16 @@ const layers: readonly (readonly (readonly [string, Buffer])[])[] = [0, 1, 2].ma
 );
 const files = new Map(layers.flat());
 
+/** Too large for the manifest to embed, so that it is fetched and kept, as everything else. */
+const config = { Labels: { long: 'x'.repeat(9000) } };
+
 let directory: string;
 let layout: string;
 beforeAll(async () => {
   await loadZstd();
   directory = makeTemporaryDirectory();
   const tars = layers.map((layer) => tarBytes(layer.map(([name, bytes]): TarMember => ({ name, content: bytes }))));
-  const image = memoryImage(await Promise.all(tars), { compression: 'none' });
+  const image = memoryImage(await Promise.all(tars), { compression: 'none', config });
   await convertLayers(image, directory);
   layout = path.join(directory, 'layout');
 });
@@ -292,7 +295,7 @@ describe.skipIf(!isRoot())('a mounted image', () => {
     registry = await TestRegistry.start();
     const target = `docker://${registry.host}/image:1`;
     const tars = layers.map((layer) => tarBytes(layer.map(([name, bytes]): TarMember => ({ name, content: bytes }))));
-    const image = memoryImage(await Promise.all(tars), { compression: 'none' });
+    const image = memoryImage(await Promise.all(tars), { compression: 'none', config });
     const { summary } = await convertLayers(image, path.join(directory, 'mounted'), { target });
     reference = `docker://${registry.host}/image@${summary.manifest}`;
   });
