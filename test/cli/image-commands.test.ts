@@ -53,7 +53,7 @@ describe('sluice inspect', () => {
     expect(facts).toMatchObject({
       manifest: raw.descriptor.digest,
       root: merkle,
-      formatVersion: '1',
+      formatVersion: '2',
       platform: 'linux/amd64',
       digestAlgorithm: 'sha256',
       config: { command: ['/bin/true'], labels: { a: 'b' } },
