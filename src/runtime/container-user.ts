@@ -34,7 +34,7 @@ const maximumId = 0x7fff_ffff;
  * It is in no supplementary group, which would give it nothing that it has not.
  */
 export function isRoot(text: string): boolean {
-  return /^(root|0)?(:(root|0))?$/.test(text);
+  return /^(root|0)?(:(root|0)?)?$/.test(text);
 }
 
 /**

@@ -1,19 +1,23 @@
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { get } from 'node:http';
 import { connect, createServer } from 'node:net';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { StartReport } from '../../src/runtime/start-report.ts';
+import { DockerRegistry } from '../support/docker-registry.ts';
 import { realImages } from '../support/images.ts';
 import { mounts } from '../support/mounts.ts';
 import { eventually } from '../support/process.ts';
-import { Sluice, type SluiceResult, sluice } from '../support/sluice.ts';
+import { convert, Sluice, type SluiceResult, sluice } from '../support/sluice.ts';
 import { makeTemporaryDirectory, removeTemporaryDirectory } from '../support/temporary.ts';
 import { has, isRoot } from '../support/tools.ts';
 import { convertedImage, slow } from './converted.ts';
 
 const images = realImages();
+const sluiceCommand = fileURLToPath(new URL('../../bin/sluice.js', import.meta.url));
 
 /** A port nobody listens on; the images' own may be taken on this machine. */
 async function freePort(): Promise<number> {
@@ -71,13 +75,10 @@ describe.skipIf(images === undefined || !isRoot() || !has('runc'))('sluice run',
     });
     await eventually('the container to begin', () => (said.includes('begun\n') ? true : undefined));
   };
-  /** Containers, mounts and control groups. */
+  /** Containers and mounts. */
   const leftovers = async (): Promise<string[]> => {
-    const folders = await readdir(containers());
     const mounted = mounts().filter(({ target }) => target.startsWith(directory));
-    const groups = await Promise.all(['pids', ''].map((name) => readdir(`/sys/fs/cgroup/${name}`).catch(() => [])));
-    const ids = groups.flat().filter((name) => /^([0-9a-f]{12}|run-test-.*)$/.test(name) && folders.includes(name));
-    return [...folders, ...mounted.map(({ target }) => target), ...ids];
+    return [...(await readdir(containers())), ...mounted.map(({ target }) => target)];
   };
 
   it('runs the image’s command, and leaves nothing behind', async () => {
@@ -222,6 +223,60 @@ describe.skipIf(images === undefined || !isRoot() || !has('runc'))('sluice run',
     expect(await leftovers()).not.toEqual([]);
     expect(await shell([], 'echo next')).toBe('next\n');
     expect(await leftovers()).toEqual([]);
+  });
+
+  it.skipIf(!has('docker-registry'))('goes on without its registry, but for what is not here', async () => {
+    const cache = path.join(directory, 'registry');
+    const [report, marker] = [path.join(directory, 'registry.json'), path.join(directory, 'marker')];
+    await mkdir(marker);
+    const registry = await DockerRegistry.start();
+    const start = async (): Promise<Sluice> => {
+      try {
+        references.registry = `docker://${registry.host}/python:sluice`;
+        await convert(['--cache-dir', `${cache}-convert`, `oci:${images?.layout}:python`, references.registry]);
+        const script = 'echo begun; until test -e /marker/go; do sleep 0.1; done; perl -v; echo "perl: $?"; echo done';
+        const options = ['--no-prefetch', '--read-timeout', '1', '--report', report, '--cache-dir', cache];
+        const words = command([...options, '-v', `${marker}:/marker`], 'registry', 'sh', '-c', script);
+        const running = new Sluice(words);
+        await started(running);
+        return running;
+      } finally {
+        await registry.close();
+      }
+    };
+    const running = await start();
+    await writeFile(path.join(marker, 'go'), '');
+    const { status, stdout, stderr } = await running.ended;
+    expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringMatching(/perl: [1-9]\d*\ndone\n$/) });
+    expect(stderr).toContain('Cannot read "/usr/bin/perl"');
+    const { events, requests, bytes } = JSON.parse(await readFile(report, 'utf8')) as StartReport;
+    expect(events.map(({ name }) => name)).toEqual(['manifest', 'bootstrap', 'mounted', 'rootfs', 'runtime', 'exit']);
+    expect(requests).toBeGreaterThan(2);
+    expect(bytes).toBeGreaterThan(10_000);
+    expect(await readdir(path.join(cache, 'containers'))).toEqual([]);
+  });
+
+  it('records what it reads as a profile of the image', async () => {
+    const traced = ['--cache-dir', path.join(directory, 'traced')];
+    expect(await inPython([...traced, '--trace', '--profile', 'mine'])).toMatchObject({ status: 0, stderr: '' });
+    const shown = await sluice(['trace', 'show', '--profile', 'mine', ...traced, references.python ?? '']);
+    expect(shown.stdout).toContain('/app/app.py');
+  });
+
+  it('fetches everything first when it is told to', async () => {
+    const report = path.join(directory, 'eager.json');
+    await shell(['--eager', '--report', report, '--cache-dir', path.join(directory, 'eager')], 'true');
+    const { chunks } = JSON.parse(await readFile(report, 'utf8')) as StartReport;
+    expect(chunks.arrivals.length).toBe(chunks.counts.reduce((sum, count) => sum + count));
+  });
+
+  it.skipIf(!has('crun', 'unshare'))('works with crun where control groups are of one kind', async () => {
+    const args = command([], 'python', 'sh', '-c', 'id -u; pwd; exit 3').map((word) =>
+      word === 'runc' ? 'crun' : word,
+    );
+    const script = 'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$0" "$@"';
+    const child = spawnSync('unshare', ['--mount', 'sh', '-c', script, process.execPath, sluiceCommand, ...args]);
+    expect([child.status, child.stdout.toString(), child.stderr.toString()]).toEqual([3, '0\n/\n', '']);
   });
 
   it('serves: nginx', async () => {

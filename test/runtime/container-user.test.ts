@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ContainerError } from '../../src/errors.ts';
-import { resolveUser } from '../../src/runtime/container-user.ts';
+import { isRoot, resolveUser } from '../../src/runtime/container-user.ts';
 
 const passwd = `root:x:0:0:root:/root:/bin/bash
 # a comment
@@ -16,6 +16,16 @@ video:x:44:app
 again:x:44:app
 other:x:45:application`;
 const database = { passwd, group };
+
+describe('isRoot()', () => {
+  it.each(['', 'root', '0', '0:0', 'root:root', 'root:0', ':0', ':'])('is true of "%s"', (text) => {
+    expect(isRoot(text)).toBe(true);
+  });
+
+  it.each(['1', '00', 'roots', 'root:tty', ':5', '0:0:0'])('is false of "%s"', (text) => {
+    expect(isRoot(text)).toBe(false);
+  });
+});
 
 describe('resolveUser()', () => {
   it.each([
