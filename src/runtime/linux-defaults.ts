@@ -36,6 +36,16 @@ export const defaultMounts: readonly RuntimeMount[] = [
   mount('/sys/fs/cgroup', 'cgroup', 'nosuid', 'noexec', 'nodev', 'relatime', 'ro'),
 ];
 
+/**
+ * The same for a container that is run from a user namespace. What the kernel keeps from it: a sysfs of a network that is
+ * not its own, so it sees the caller's, read only; control groups; and the group tty, which may have no number there.
+ */
+export const namespacedMounts: readonly RuntimeMount[] = defaultMounts.flatMap((each) => {
+  if (each.type === 'cgroup') return [];
+  if (each.type === 'sysfs') return [{ ...each, type: 'bind', source: '/sys', options: ['rbind', ...each.options] }];
+  return [{ ...each, options: each.options.filter((option) => !option.startsWith('gid=')) }];
+});
+
 /** Files of the kernel that tell a container about its host: it sees empty ones. */
 export const maskedPaths: readonly string[] = [
   '/proc/acpi',

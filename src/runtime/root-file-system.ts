@@ -4,12 +4,16 @@ import { runTool } from '../fuse/run-tool.ts';
 import { unmount } from '../fuse/unmount.ts';
 import { loadNative, type Native, type NativeError } from '../native.ts';
 import type { ContainerFolder } from './container-folder.ts';
+import type { Privileges } from './privileges.ts';
 
 /**
  * Changing a file's owner or mode copies the file's attributes and not its data, which would be fetched for it; and
- * nothing written is synced to the disk, because it is thrown away. Source: Documentation/filesystems/overlayfs.rst.
+ * nothing written is synced to the disk, because it is thrown away. A user namespace cannot have the first. Source: Documentation/filesystems/overlayfs.rst.
  */
-const wantedOptions = 'metacopy=on,volatile';
+const wantedOptions: Readonly<Record<Privileges, string>> = {
+  full: 'metacopy=on,volatile',
+  namespaced: 'userxattr,volatile',
+};
 
 /**
  * Puts a writable layer on the image of `folder`. Safe on the thread that fetches for the image: overlayfs looks at
@@ -18,13 +22,13 @@ const wantedOptions = 'metacopy=on,volatile';
  * @throws {ContainerError} SLUICE_ROOTFS_FAILED when the folder lies where overlayfs cannot write, on another overlay
  *   for example
  */
-export async function mountRoot(folder: ContainerFolder): Promise<void> {
+export async function mountRoot(folder: ContainerFolder, privileges: Privileges): Promise<void> {
   const layers = `lowerdir=${escapeOption(folder.at('image'))},upperdir=${escapeOption(folder.at('upper'))},workdir=${escapeOption(folder.at('work'))}`;
   const target = folder.at('rootfs');
   const native = loadNative();
   try {
-    if (native === undefined) await mountByTool(target, `${layers},${wantedOptions}`);
-    else mountByCall(native, target, layers);
+    if (native === undefined) await mountByTool(target, `${layers},${wantedOptions[privileges]}`);
+    else mountByCall(native, target, layers, wantedOptions[privileges]);
   } catch (cause) {
     throw new ContainerError(
       'SLUICE_ROOTFS_FAILED',
@@ -43,9 +47,9 @@ export async function unmountAll(folder: ContainerFolder): Promise<void> {
 }
 
 /** Kernels before 5.10 know less: what is lost is speed. */
-function mountByCall(native: Native, target: string, layers: string): void {
+function mountByCall(native: Native, target: string, layers: string, wanted: string): void {
   try {
-    native.mount('sluice', target, 'overlay', 0, `${layers},${wantedOptions}`);
+    native.mount('sluice', target, 'overlay', 0, `${layers},${wanted}`);
   } catch (error) {
     if ((error as NativeError).code !== 'EINVAL') throw error;
     native.mount('sluice', target, 'overlay', 0, layers);

@@ -13,6 +13,7 @@ import { ContainerSignals } from './container-signals.ts';
 import { fetchAll } from './fetch-all.ts';
 import { findRuntime, hasUnifiedCgroups, type Runtime, type RuntimeName } from './find-runtime.ts';
 import { imageUser } from './image-user.ts';
+import { type Privileges, privileges } from './privileges.ts';
 import { mountRoot, unmountAll } from './root-file-system.ts';
 import { deleteContainer, runContainer } from './run-container.ts';
 import { runtimeConfig, stopSignal } from './runtime-config.ts';
@@ -55,11 +56,12 @@ export async function runImage(options: RunImageOptions): Promise<number> {
   const signals = new ContainerSignals();
   const observer = options.report === undefined ? undefined : new StartObserver();
   try {
+    const allowed = privileges();
     const runtime = findRuntime(options.runtime);
     const folder = makeFolder(options.stateDir, options.name);
     try {
       writeHostFiles(folder, options.container);
-      return await runIn(folder, { runtime, signals, observer, options });
+      return await runIn(folder, { runtime, privileges: allowed, signals, observer, options });
     } finally {
       await folder.remove();
     }
@@ -71,6 +73,7 @@ export async function runImage(options: RunImageOptions): Promise<number> {
 
 interface Run {
   readonly runtime: Runtime;
+  readonly privileges: Privileges;
   readonly signals: ContainerSignals;
   readonly observer: StartObserver | undefined;
   readonly options: RunImageOptions;
@@ -103,13 +106,13 @@ async function runIn(folder: ContainerFolder, run: Run): Promise<number> {
 async function runServed(
   served: ServedImage,
   folder: ContainerFolder,
-  { runtime, signals, observer, options }: Run,
+  { runtime, privileges, signals, observer, options }: Run,
 ): Promise<number> {
   const image = served.image.config.process;
   const { container, stateDir } = options;
   const process = containerProcess(image, container, folder.name);
   const stop = stopSignal(image.stopSignal);
-  const [user] = await Promise.all([imageUser(served, container.user ?? image.user), mountRoot(folder)]);
+  const [user] = await Promise.all([imageUser(served, container.user ?? image.user), mountRoot(folder, privileges)]);
   observer?.reached('rootfs');
   const config = runtimeConfig({
     process,
@@ -123,6 +126,7 @@ async function runServed(
       '/etc/resolv.conf': folder.at('resolv.conf'),
     },
     unifiedCgroups: hasUnifiedCgroups(),
+    privileges,
   });
   writeFileSync(folder.at('config.json'), JSON.stringify(config));
   signals.cancelled.throwIfAborted();

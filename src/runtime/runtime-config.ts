@@ -3,7 +3,15 @@ import { UsageError } from '../errors.ts';
 import type { ContainerOptions } from './container-options.ts';
 import type { ContainerProcess } from './container-process.ts';
 import type { ContainerUser } from './container-user.ts';
-import { defaultCapabilities, defaultMounts, maskedPaths, type RuntimeMount, readonlyPaths } from './linux-defaults.ts';
+import {
+  defaultCapabilities,
+  defaultMounts,
+  maskedPaths,
+  namespacedMounts,
+  type RuntimeMount,
+  readonlyPaths,
+} from './linux-defaults.ts';
+import type { Privileges } from './privileges.ts';
 
 /** What a container's configuration is made from. */
 export interface RuntimeConfigParts {
@@ -17,6 +25,7 @@ export interface RuntimeConfigParts {
   readonly files: Readonly<Record<string, string>>;
   /** Whether the control groups of this machine are one hierarchy of version 2; then the container sees its own alone. */
   readonly unifiedCgroups: boolean;
+  readonly privileges: Privileges;
 }
 
 /** The parts of config.json that are used. Source: OCI runtime-spec 1.0.2, config.md and config-linux.md. */
@@ -36,7 +45,7 @@ export interface RuntimeConfig {
   readonly mounts: readonly RuntimeMount[];
   readonly linux: {
     readonly namespaces: readonly { readonly type: string }[];
-    readonly resources: { readonly devices: readonly { readonly allow: boolean; readonly access: string }[] };
+    readonly resources?: { readonly devices: readonly { readonly allow: boolean; readonly access: string }[] };
     readonly maskedPaths: readonly string[];
     readonly readonlyPaths: readonly string[];
   };
@@ -44,7 +53,7 @@ export interface RuntimeConfig {
 
 /** The OCI runtime's configuration of a container. Pure. */
 export function runtimeConfig(parts: RuntimeConfigParts): RuntimeConfig {
-  const { process, user, options, rootfs, hostname, files, unifiedCgroups } = parts;
+  const { process, user, options, rootfs, hostname, files, unifiedCgroups, privileges } = parts;
   const capabilities = {
     bounding: defaultCapabilities,
     effective: defaultCapabilities,
@@ -59,14 +68,14 @@ export function runtimeConfig(parts: RuntimeConfigParts): RuntimeConfig {
     process: { terminal: options.terminal, user, ...process, capabilities, noNewPrivileges: false },
     root: { path: rootfs, readonly: options.readOnly },
     mounts: [
-      ...defaultMounts,
+      ...(privileges === 'full' ? defaultMounts : namespacedMounts),
       ...Object.entries(files).map(([destination, source]) => bind(source, destination, false)),
       ...options.volumes.map(({ source, destination, readOnly }) => bind(source, destination, readOnly)),
     ],
     linux: {
       namespaces: namespaces.map((type) => ({ type })),
       // The runtime allows those every container needs: null, zero, full, random, urandom, tty, console, ptmx.
-      resources: { devices: [{ allow: false, access: 'rwm' }] },
+      ...(privileges === 'full' ? { resources: { devices: [{ allow: false, access: 'rwm' }] } } : {}),
       maskedPaths,
       readonlyPaths,
     },

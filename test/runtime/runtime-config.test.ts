@@ -10,6 +10,7 @@ const parts: RuntimeConfigParts = {
   hostname: 'box',
   files: { '/etc/hosts': '/x/hosts' },
   unifiedCgroups: false,
+  privileges: 'full',
 };
 const namespaces = (changes: Partial<RuntimeConfigParts>): string[] =>
   runtimeConfig({ ...parts, ...changes }).linux.namespaces.map(({ type }) => type);
@@ -48,6 +49,14 @@ describe('runtimeConfig()', () => {
       ...['/proc', '/dev', '/dev/pts', '/dev/shm', '/dev/mqueue', '/sys', '/sys/fs/cgroup', '/etc/hosts'],
       '/dev/shm/data',
     ]);
+  });
+
+  it('asks for nothing that a user namespace cannot give', () => {
+    const { mounts, linux } = runtimeConfig({ ...parts, privileges: 'namespaced' });
+    expect(linux.resources).toBeUndefined();
+    expect(mounts.map(({ type }) => type)).not.toContain('cgroup');
+    expect(mounts.find(({ destination }) => destination === '/sys')).toMatchObject({ type: 'bind', source: '/sys' });
+    expect(mounts.flatMap(({ options }) => options)).not.toContain('gid=5');
   });
 
   it('passes on a terminal and a root file system that cannot be written to', () => {
