@@ -3,7 +3,7 @@ import path from 'node:path';
 import { ContainerError } from '../errors.ts';
 
 /** The programs that run containers, the quicker to start first. */
-export const runtimeNames = ['crun', 'runc'] as const;
+const runtimeNames = ['crun', 'runc'] as const;
 export type RuntimeName = (typeof runtimeNames)[number];
 
 /** A program that runs containers. */
@@ -19,7 +19,7 @@ const systemFolders = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
 /**
  * Finds a runtime that works on this machine.
  *
- * @param wanted - the only one that will do; undefined: the first of {@link runtimeNames} that is there and works
+ * @param wanted - the only one that will do; undefined: the quickest that is there and works
  * @throws {ContainerError} SLUICE_RUNTIME_MISSING, which says what each lacks
  */
 export function findRuntime(wanted?: RuntimeName): Runtime {

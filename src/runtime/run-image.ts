@@ -5,7 +5,6 @@ import { type ServedImage, type ServeImageOptions, serveImage } from '../mount/s
 import type { ImageSource } from '../oci/image.ts';
 import type { StartCommand } from '../prefetch/predictor.ts';
 import type { ProfileStore } from '../profile/profile-store.ts';
-import { loadZstd } from '../zstd/codec.ts';
 import { ContainerFolder } from './container-folder.ts';
 import type { ContainerOptions } from './container-options.ts';
 import { type ContainerProcess, containerProcess } from './container-process.ts';
@@ -132,8 +131,6 @@ async function runServed(
   signals.cancelled.throwIfAborted();
   const running = runContainer(runtime, folder, container.interactive);
   observer?.reached('runtime');
-  // The first miss needs it, and in most ways to load it, this thread: it has nothing else to do while the runtime begins.
-  void loadZstd('decompress');
   signals.passTo(running.process, stop, () => void deleteContainer(runtime, folder));
   // Wrecks of others: their removal is nothing that a start has to wait for.
   const [status] = await Promise.all([running.ended, sweepContainers(realpathSync(stateDir), runtime)]);
