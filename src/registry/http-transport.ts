@@ -2,6 +2,7 @@ import type { Agent, Dispatcher } from 'undici';
 import { RegistryError } from '../errors.ts';
 import { Dialler } from './dialler.ts';
 import { networkError } from './response-error.ts';
+import { loadUndici } from './undici.ts';
 import { redactUrl } from './url.ts';
 
 const defaultConnections = 8;
@@ -95,7 +96,7 @@ export interface HttpTransportOptions {
 export class HttpTransport {
   readonly #options: Agent.Options & { readonly connections: number };
   readonly #dialler: Dialler;
-  #agent: Promise<Agent> | undefined;
+  #agent: Agent | undefined;
 
   constructor(options: HttpTransportOptions) {
     const stallMs = options.stallMs ?? defaultStallMs;
@@ -126,7 +127,7 @@ export class HttpTransport {
     try {
       this.#dialler.dial(url, 1);
       this.#agent ??= openAgent(this.#options, this.#dialler);
-      const response = await (await this.#agent).request({
+      const response = await this.#agent.request({
         origin: url.origin,
         path: `${url.pathname}${url.search}`,
         method,
@@ -146,13 +147,13 @@ export class HttpTransport {
   /** Requests under way fail. */
   async close(): Promise<void> {
     this.#dialler.close();
-    await (await this.#agent)?.destroy();
+    await this.#agent?.destroy();
   }
 }
 
-/** Loads undici with the first request: it takes 30 ms, which the mount of a known image need not wait for. */
-async function openAgent(options: Agent.Options, dialler: Dialler): Promise<Agent> {
-  const { Agent, buildConnector } = await import('undici');
+/** Loads undici with the first request: the mount of a known image need not wait for it. */
+function openAgent(options: Agent.Options, dialler: Dialler): Agent {
+  const { Agent, buildConnector } = loadUndici();
   const connect = buildConnector(typeof options.connect === 'object' ? options.connect : {});
   return new Agent({
     ...options,

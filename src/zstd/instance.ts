@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import type { ZstdModule } from 'zstd-codec/lib/zstd-codec-binding-wasm.js';
 
 /**
@@ -13,11 +14,12 @@ let compiled: WebAssembly.Module | undefined;
 
 /**
  * Loads and compiles zstd; until that is done {@link instantiate} throws. Doing it twice costs nothing. The module is
- * 770 kB of text, 27 ms to load: a mount need not wait for it.
+ * 770 kB of text, 27 ms to load: a mount need not wait for it. By require(): import() reads all of the text once more, for
+ * names that it exports.
  */
 export async function compileZstd(): Promise<void> {
   if (compiled !== undefined) return;
-  createModule = (await import('zstd-codec/lib/zstd-codec-binding-wasm.js')).default;
+  createModule = createRequire(import.meta.url)('zstd-codec/lib/zstd-codec-binding-wasm.js') as CreateModule;
   compiled = await WebAssembly.compile(liftMemoryLimit(embeddedBinary(createModule)));
 }
 
