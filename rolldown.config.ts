@@ -1,18 +1,31 @@
-import { defineConfig } from 'rolldown';
+import { defineConfig, type RolldownOptions } from 'rolldown';
 
-/**
- * What `bin/sluice.js` runs: the command and its worker threads, in few files. Loading them takes a third of the time
- * that loading the modules one by one takes (ADR-0011). Packages that are slow to load stay outside: they are imported
- * when they are needed. All files lie in one folder, one level below the package's root, as `src/native.ts` does.
- */
-export default defineConfig({
-  input: {
-    main: 'src/cli/main.ts',
-    'serve-worker': 'src/mount/serve-worker.ts',
-    'invalidate-worker': 'src/fuse/invalidate-worker.ts',
-    worker: 'src/convert/worker.ts',
-  },
+const common = {
   platform: 'node',
+  // What commands load when they need it is loaded with what they share: that is meant.
+  checks: { ineffectiveDynamicImport: false },
   external: /^(?:cli-progress|fuse-native|undici|zstd-codec)(?:\/|$)/,
-  output: { dir: 'bundle', entryFileNames: '[name].js', chunkFileNames: '[name].js' },
+} satisfies RolldownOptions;
+
+/** A worker thread is one file: a start waits for it, and every further file costs a millisecond. */
+const worker = (name: string, input: string): RolldownOptions => ({
+  ...common,
+  input: { [name]: input },
+  output: { dir: 'bundle', entryFileNames: '[name].js', codeSplitting: false },
 });
+
+export default defineConfig([
+  {
+    ...common,
+    input: { main: 'src/cli/main.ts' },
+    output: {
+      dir: 'bundle',
+      entryFileNames: '[name].js',
+      chunkFileNames: '[name].js',
+      codeSplitting: { groups: [{ name: 'shared', minShareCount: 2 }] },
+    },
+  },
+  worker('serve-worker', 'src/mount/serve-worker.ts'),
+  worker('invalidate-worker', 'src/fuse/invalidate-worker.ts'),
+  worker('worker', 'src/convert/worker.ts'),
+]);

@@ -10,6 +10,9 @@ import type { MountWorkers } from './mount-workers.ts';
 import type { ImageMountOptions, MountedImage } from './mounted-image.ts';
 import { holdReadahead } from './start-readahead.ts';
 
+/** When a mount gets all of its workers: most starts are over then. */
+const othersAfterMs = 1000;
+
 /** An image that is mounted, served by worker threads of this process. */
 export class ImageMount implements MountedImage {
   readonly mountPoint: string;
@@ -34,11 +37,16 @@ export class ImageMount implements MountedImage {
       cache: options.devices.map((device) => device.view()),
       hot: hot?.descriptor,
     };
-    const exits = workers.threads.map((thread, i) => {
-      const fd = i === 0 || loadNative() === undefined ? session.fd : session.clone();
-      return this.#start(thread, options, { fd, image, trace: this.trace.log.buffer, maximumReadahead });
-    });
-    this.ended = Promise.all(exits).then(async () => {
+    const serve = (thread: Worker, fd: number): Promise<void> =>
+      this.#start(thread, options, { fd, image, trace: this.trace.log.buffer, maximumReadahead });
+    const others: Promise<void>[] = [];
+    const later = setTimeout(() => {
+      const fd = (): number => (loadNative() === undefined ? session.fd : session.clone());
+      others.push(...workers.startOthers().map((thread) => serve(thread, fd())));
+    }, othersAfterMs).unref();
+    this.ended = serve(workers.first, session.fd).then(async () => {
+      clearTimeout(later);
+      await Promise.all(others);
       release?.();
       this.#misses.abortAll();
       await this.trace.close();
