@@ -76,7 +76,15 @@ export class SnapshotterLane implements Lane {
     await this.#containerd.client(client, args, context.signal);
     const mountedMs = performance.now() - started;
     await this.#refuseFullPull();
-    return this.#containerd.run(context, { reference, snapshotter: plugin, pulledMs: undefined, mountedMs });
+    const container = await this.#containerd.run(context, {
+      reference,
+      snapshotter: plugin,
+      pulledMs: undefined,
+      mountedMs,
+    });
+    // Else the snapshotter goes on fetching in the background, and others' samples are of a link that is shared.
+    const stop = (): Promise<void> => container.stop().finally(() => this.close());
+    return { ...container, stop };
   }
 
   async close(): Promise<void> {
