@@ -30,6 +30,7 @@ interface MountFlags extends RegistryFlags, CacheFlags {
   readonly driver: 'fuse' | 'libfuse';
   readonly workers?: number;
   readonly platform?: Platform;
+  readonly profile?: string | false;
   readonly prefetch: boolean;
   readonly trace?: boolean;
   readonly log?: string;
@@ -64,6 +65,8 @@ export function mountCommand(): Command {
         .default('fuse'),
     )
     .option('--workers <n>', 'threads that serve the mount, of driver fuse', parseCount)
+    .option('--profile <name>', 'the image’s profile to start by (default: "default")')
+    .option('--no-profile', 'mount as if the image had no profile')
     .option('--no-prefetch', 'fetch what is read, and nothing that a start is expected to read')
     .option('--trace', 'record from the first read on what is read: see sluice trace')
     .option('--log <file>', 'where a mount in the background reports failed reads (default: sluice.log in the cache)')
@@ -181,6 +184,7 @@ async function mountImage(
     cache,
     platform: flags.platform,
     readTimeoutMs,
+    profile: flags.profile,
     prefetch: flags.prefetch,
     server,
     trace: flags.trace,

@@ -4,6 +4,7 @@ import { isatty } from 'node:tty';
 import { Command, Option } from 'commander';
 import { UsageError } from '../errors.ts';
 import type { MountWorkers } from '../mount/mount-workers.ts';
+import type { ServedImage } from '../mount/serve-image.ts';
 import type { Platform } from '../oci/image.ts';
 import { defaultRetryPolicy } from '../registry/registry-options.ts';
 import type { ContainerOptions, Volume } from '../runtime/container-options.ts';
@@ -118,6 +119,14 @@ async function run(image: string, command: readonly string[], flags: RunFlags): 
   }
 }
 
+/** When "sluice trace" finds a container: nothing that a start has to wait for. */
+const controlAfterMs = 500;
+
+async function offerControl(cacheDirectory: string, served: ServedImage): Promise<void> {
+  const control = await import('../control/offer-control.ts');
+  await control.offerControl(cacheDirectory, served, warn);
+}
+
 async function runOn(
   server: MountWorkers,
   image: string,
@@ -155,6 +164,8 @@ async function runOn(
       name: flags.name,
       eager: flags.eager === true,
       record: flags.trace === true ? record : undefined,
+      // By the time there is something to control, the container is on its way.
+      onServed: (served) => void setTimeout(() => void offerControl(flags.cacheDir, served), controlAfterMs).unref(),
       report: flags.report,
     });
   } finally {

@@ -36,6 +36,8 @@ export interface RunImageOptions {
   readonly eager: boolean;
   /** What is read becomes part of this profile. */
   readonly record: { readonly store: ProfileStore; readonly name: string } | undefined;
+  /** Called when the image is mounted, before anything runs on it. */
+  readonly onServed?: ((served: ServedImage) => void) | undefined;
   /** A file that gets a {@link StartReport} when the container has ended. */
   readonly report: string | undefined;
 }
@@ -90,6 +92,7 @@ async function runIn(folder: ContainerFolder, run: Run): Promise<number> {
     signal: signals.cancelled,
   });
   observer?.reached('mounted');
+  options.onServed?.(served);
   try {
     if (options.eager) await fetchAll(source, served.image, options.serve.cache, signals.cancelled);
     return await runServed(served, folder, run);
