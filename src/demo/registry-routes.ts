@@ -107,9 +107,9 @@ export class RegistryRoutes {
       /^\/v2\/(.+?)\/(manifests|blobs\/uploads|blobs|referrers|tags)\/([^/]*)$/.exec(url.pathname) ?? [];
     switch (kind) {
       case 'manifests':
-        return request.method === 'PUT'
-          ? this.#putManifest(request, name, reference)
-          : this.#getManifest(name, reference);
+        if (request.method === 'PUT') return this.#putManifest(request, name, reference);
+        if (request.method === 'DELETE') return this.#deleteManifest(name, digestOf(reference));
+        return this.#getManifest(name, reference);
       case 'blobs':
         return this.#getBlob(request, name, digestOf(reference));
       case 'blobs/uploads':
@@ -146,6 +146,11 @@ export class RegistryRoutes {
       'docker-content-digest': digest,
       ...(subject ? { 'oci-subject': subject } : {}),
     });
+  }
+
+  #deleteManifest(name: string, digest: Digest): ApiReply {
+    if (!this.#store.deleteManifest(name, digest)) throw new Refusal(404, 'MANIFEST_UNKNOWN');
+    return reply(202);
   }
 
   /** An image is complete when it can be seen: what it names has to be here already. */

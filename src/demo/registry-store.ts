@@ -114,6 +114,13 @@ export class RegistryStore {
     if (tag !== undefined) tags.set(tag, manifest.descriptor.digest);
   }
 
+  /** With the tags that name it. @returns false when there is none */
+  deleteManifest(repository: string, digest: Digest): boolean {
+    const known = this.#repositories.get(repository);
+    for (const [tag, named] of known?.tags ?? []) if (named === digest) known?.tags.delete(tag);
+    return known?.manifests.delete(digest) ?? false;
+  }
+
   tags(repository: string): readonly string[] | undefined {
     const known = this.#repositories.get(repository);
     return known && [...known.tags.keys()].sort();

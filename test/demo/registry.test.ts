@@ -51,6 +51,18 @@ describe('startRegistry()', () => {
     const response = await get('/v2/a/manifests/x', { method: 'PUT', headers, body: Buffer.from(manifest.bytes) });
     expect(await response.json()).toMatchObject({ errors: [{ code: 'MANIFEST_BLOB_UNKNOWN' }] });
   });
+
+  it('deletes a manifest and the tags that name it', async () => {
+    const index = '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}';
+    const headers = { 'content-type': 'application/vnd.oci.image.index.v1+json' };
+    const put = await get('/v2/gone/manifests/x', { method: 'PUT', headers, body: index });
+    const target = `/v2/gone/manifests/${put.headers.get('docker-content-digest')}`;
+    expect((await get(target)).status).toBe(200);
+    expect((await get(target, { method: 'DELETE' })).status).toBe(202);
+    expect((await get(target)).status).toBe(404);
+    expect((await get('/v2/gone/manifests/x')).status).toBe(404);
+    expect((await get(target, { method: 'DELETE' })).status).toBe(404);
+  });
 });
 
 /** skopeo pushes and pulls; what it gets must be what it gave. The reference implementation is the control. */
