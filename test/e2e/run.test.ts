@@ -263,6 +263,26 @@ describe.skipIf(images === undefined || !isRoot() || !has('runc'))('sluice run',
     expect(shown.stdout).toContain('/app/app.py');
   });
 
+  it('can be traced while it runs', async () => {
+    const script = 'trap "exit 0" TERM; echo begun; while :; do sleep 0.1; done';
+    const running = new Sluice(command([], 'python', 'sh', '-c', script));
+    await started(running);
+    const trace = (...args: readonly string[]): Promise<SluiceResult> =>
+      sluice(['trace', ...args, '--cache-dir', path.join(directory, 'cache')]);
+    const image = references.python ?? '';
+    try {
+      const found = async (): Promise<true | undefined> => (await trace('start', image)).status === 0 || undefined;
+      await eventually('the container to be found', found);
+      expect(await trace('stop', image, '--profile', 'running')).toMatchObject({
+        status: 0,
+        stdout: expect.stringContaining('as "running"'),
+      });
+    } finally {
+      running.process.kill('SIGTERM');
+    }
+    expect((await running.ended).status).toBe(0);
+  });
+
   it('fetches everything first when it is told to', async () => {
     const report = path.join(directory, 'eager.json');
     await shell(['--eager', '--report', report, '--cache-dir', path.join(directory, 'eager')], 'true');
