@@ -45,14 +45,16 @@ const MAXIMUM_DIRECTORIES = 4096;
 export class BootstrapFiles implements ImageFiles {
   readonly #bootstrap: Bootstrap;
   readonly #chunks: ChunkStore;
-  readonly #signal: AbortSignal;
   readonly #directories = new Map<ByteString, ResolvedPath | undefined>();
 
-  /** @param chunks - read at a priority below demand */
+  /**
+   * @param chunks - read at a priority below demand
+   * @param signal - ends every read: they are all of one owner, so those who share a chunk share its end too
+   */
   constructor(bootstrap: Bootstrap, chunks: ChunkStore, signal: AbortSignal) {
     this.#bootstrap = bootstrap;
-    this.#chunks = new RecentChunks(chunks, RECENT_BYTES);
-    this.#signal = signal;
+    const ending: ChunkStore = { read: (device, chunk) => chunks.read(device, chunk, signal) };
+    this.#chunks = new RecentChunks(ending, RECENT_BYTES);
   }
 
   find(path: ByteString): ImageFile | undefined {
@@ -95,7 +97,7 @@ export class BootstrapFiles implements ImageFiles {
   async #readSegment(segment: Segment): Promise<Uint8Array> {
     if (segment.kind === 'hole') return new Uint8Array(segment.length);
     if (segment.kind === 'inline') return segment.bytes;
-    const chunk = await this.#chunks.read(segment.device, segment.chunk, this.#signal);
+    const chunk = await this.#chunks.read(segment.device, segment.chunk);
     return chunk.subarray(segment.offsetInChunk, segment.offsetInChunk + segment.length);
   }
 }

@@ -89,13 +89,10 @@ export class Predictor {
   async start(): Promise<void> {
     const [name, ...args] = this.#command.args.map(byteStringFromText);
     const program = name === undefined ? undefined : this.#program(name);
-    const ahead = program === undefined ? undefined : this.#run(program, args, 0);
-    for (const path of systemFiles) this.#whole(this.#files.find(path), 'system');
-    for (const path of args.slice(0, MAXIMUM_ARGUMENTS)) {
-      const file = path === '' ? undefined : this.#files.find(this.#absolute(path));
-      if (file !== undefined && file.size <= ARGUMENT_SIZE) this.#whole(file, 'argument');
-    }
-    await ahead;
+    await Promise.all([
+      program === undefined ? undefined : this.#run(program, args, 0),
+      this.#besides(args.slice(0, MAXIMUM_ARGUMENTS)),
+    ]);
   }
 
   /** Predicts what loading `file` takes: a program, a library, a module. Does nothing for one named before. */
@@ -109,6 +106,15 @@ export class Predictor {
     }
     this.#first(file, 'library');
     await this.#needs(file, elf, 'library');
+  }
+
+  /** What needs no look into any file. Async: what the emitter throws must not leave the program's reads to nobody. */
+  async #besides(args: readonly ByteString[]): Promise<void> {
+    for (const path of systemFiles) this.#whole(this.#files.find(path), 'system');
+    for (const path of args) {
+      const file = path === '' ? undefined : this.#files.find(this.#absolute(path));
+      if (file !== undefined && file.size <= ARGUMENT_SIZE) this.#whole(file, 'argument');
+    }
   }
 
   async #run(program: ImageFile, args: readonly ByteString[], depth: number): Promise<void> {
@@ -137,8 +143,7 @@ export class Predictor {
   async #runElf(program: ImageFile, args: readonly ByteString[]): Promise<boolean> {
     const isPython = pythonVersion(program.path) !== undefined;
     const modules = isPython ? this.#runPython(program, args) : undefined;
-    const isElf = await this.#load(program, 'program');
-    await modules;
+    const [isElf] = await Promise.all([this.#load(program, 'program'), modules]);
     return isElf;
   }
 

@@ -244,6 +244,22 @@ describe('libraries', () => {
   });
 });
 
+describe('reads that fail', () => {
+  it.each(['/usr/bin/python3.11', '/app'])('fail the prediction of %s, and nobody else', async (name) => {
+    const files = new MemoryFiles({ [name]: program(), '/app.py': 'import os\n', '/usr/lib/python3.11/os.py': '' });
+    // Late: what is not waited for by then ends the process.
+    files.read = () => new Promise((_, reject) => setImmediate(reject, new Error('no network')));
+    const unhandled: unknown[] = [];
+    const listen = (error: unknown): unknown => unhandled.push(error);
+    process.on('unhandledRejection', listen);
+    const command: StartCommand = { args: [name, '/app.py'], environment: [], workingDirectory: '/' };
+    await expect(new Predictor(files, command, () => undefined).start()).rejects.toThrow('no network');
+    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+    process.off('unhandledRejection', listen);
+    expect(unhandled).toEqual([]);
+  });
+});
+
 describe('readElf()', () => {
   it.each([
     { is64: true, littleEndian: true },
