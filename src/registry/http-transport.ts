@@ -1,5 +1,5 @@
 import type { Agent, Dispatcher } from 'undici';
-import { RegistryError } from '../errors.ts';
+import { RegistryError, UsageError } from '../errors.ts';
 import { Dialler } from './dialler.ts';
 import { networkError } from './response-error.ts';
 import { loadUndici } from './undici.ts';
@@ -97,6 +97,7 @@ export class HttpTransport {
   readonly #options: Agent.Options & { readonly connections: number };
   readonly #dialler: Dialler;
   #agent: Agent | undefined;
+  #isClosed = false;
 
   constructor(options: HttpTransportOptions) {
     const stallMs = options.stallMs ?? defaultStallMs;
@@ -120,10 +121,13 @@ export class HttpTransport {
   /**
    * @throws {RegistryError} SLUICE_REGISTRY_UNREACHABLE, SLUICE_REGISTRY_TIMEOUT, SLUICE_REGISTRY_PROTOCOL; a status
    * is never an error here
+   * @throws {UsageError} SLUICE_CANCELLED once it is closed: nothing is gained by trying again
    */
   async send(request: HttpRequest): Promise<HttpResponse> {
     const { url, method, headers, body, signal } = request;
     signal?.throwIfAborted();
+    if (this.#isClosed)
+      throw new UsageError('SLUICE_CANCELLED', `Cannot reach "${redactUrl(url)}": it was closed here`);
     try {
       this.#dialler.dial(url, 1);
       this.#agent ??= openAgent(this.#options, this.#dialler);
@@ -144,8 +148,9 @@ export class HttpTransport {
     }
   }
 
-  /** Requests under way fail. */
+  /** Requests under way fail, and all later ones. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.#dialler.close();
     await this.#agent?.destroy();
   }

@@ -73,11 +73,14 @@ describe.skipIf(images === undefined || !has('docker-registry'))('a docker-regis
     it('is asked for what is read and nothing else', () =>
       withTemporaryDirectory(async (fresh) => {
         proxy.take();
-        await withMount(['--cache-dir', fresh, target('python:1')], async (mounted) => {
+        await withMount(['--no-prefetch', '--cache-dir', fresh, target('python:1')], async (mounted) => {
           const start = proxy.take();
-          expect(start.map(({ path }) => path.replace(/sha256:.*/, 'sha256'))).toEqual([
-            '/v2/python/manifests/1',
+          const [first, ...others] = start.map(({ path }) => path.replace(/sha256.*/, 'sha256'));
+          expect(first).toBe('/v2/python/manifests/1');
+          expect(others.sort()).toEqual([
             '/v2/python/blobs/sha256',
+            '/v2/python/manifests/sha256',
+            '/v2/python/referrers/sha256',
           ]);
           expect(bytesReceived(start)).toBeLessThan(python.bootstrapLayerSize + 10_000);
 
@@ -97,9 +100,12 @@ describe.skipIf(images === undefined || !has('docker-registry'))('a docker-regis
         });
       }));
 
+    it('is not waited for when the mount ends while what is predicted is on its way', () =>
+      withTemporaryDirectory((fresh) => withMount(['--cache-dir', fresh, target('python:1')], () => undefined)));
+
     it('is asked for the manifest alone when the cache has the image', () =>
       withTemporaryDirectory(async (fresh) => {
-        const args = ['--cache-dir', fresh, target('nginx:1')];
+        const args = ['--no-prefetch', '--cache-dir', fresh, target('nginx:1')];
         const read = (): Promise<string> =>
           withMount(args, (mounted) => run('sha256sum', [`${mounted}/usr/sbin/nginx`, `${mounted}/etc/passwd`]));
         const digests = (text: string): string[] => text.split('\n').map((line) => line.slice(0, 64));
