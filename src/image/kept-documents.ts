@@ -7,7 +7,7 @@ import { type ImageIndex, parseIndex, sniffMediaType } from '../oci/manifest.ts'
 import { mediaType } from '../oci/media-types.ts';
 import { readDocument } from '../oci/read-document.ts';
 
-/** A list of referrers this old is asked for again, beside the start that uses it. */
+/** A list of referrers this old is asked for again, beside the start that uses it (ADR-0008). */
 const listLifeMs = 24 * 3600 * 1000;
 
 /** On a kept list: when the registry gave it. */
@@ -44,17 +44,17 @@ export class KeptDocuments implements BlobSource, Pick<ImageSource, 'resolve' | 
   }
 
   /**
-   * Unlike a manifest, a list changes. Opened by tag, the image needs the network anyway and the list is asked for;
-   * opened by digest, the kept one is good enough for a start, which would otherwise wait for it.
+   * Unlike a manifest, a list changes. The kept one is good enough for a start, which would otherwise wait for it; when
+   * it is old, the next start gets a new one. However the image was named: the list is of the manifest.
    */
   async referrers(digest: Digest, artifactType?: string, signal?: AbortSignal): Promise<readonly Descriptor[]> {
     const kept = await this.#keptList(digest, artifactType);
     if (kept === undefined) return this.askReferrers(digest, artifactType, signal);
     const asked = Date.parse(kept.annotations[askedAnnotation] ?? '');
-    const fresh = Math.abs(Date.now() - asked) < listLifeMs;
-    if (this.#digest !== undefined && fresh) return kept.manifests;
-    const asking = this.askReferrers(digest, artifactType, signal).catch(() => kept.manifests);
-    return this.#digest === undefined ? asking : kept.manifests;
+    const isFresh = Math.abs(Date.now() - asked) < listLifeMs;
+    // Not of this start, which may be over sooner: closing the source ends it.
+    if (!isFresh) void this.askReferrers(digest, artifactType).catch(() => undefined);
+    return kept.manifests;
   }
 
   /** Asks the source in any case, and keeps what it says. */

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { FileStore } from '../../src/cache/file-store.ts';
 import { attachProfile } from '../../src/image/attach-profile.ts';
 import { findProfiles } from '../../src/image/find-profiles.ts';
@@ -13,6 +13,7 @@ import { openReferrerTarget, openSource, openTarget } from '../../src/transport/
 import { decompress, loadZstd } from '../../src/zstd/codec.ts';
 import { DockerRegistry } from '../support/docker-registry.ts';
 import { collect, putImage, smallImage } from '../support/image.ts';
+import { eventually } from '../support/process.ts';
 import { TestRegistry } from '../support/registry/test-registry.ts';
 import { makeTemporaryDirectory, removeTemporaryDirectory } from '../support/temporary.ts';
 import { has } from '../support/tools.ts';
@@ -29,9 +30,11 @@ const profile = (name: string, hot?: string) => ({
   hot: hot === undefined ? undefined : { bytes: Buffer.from(hot), pages: 7 },
 });
 
-/** A place images can be in: its name in references, and how many manifests of profiles it lists for an image. */
+/** A place images can be in. */
 interface Place {
   readonly reference: string;
+  /** Whether it lists a profile that was replaced beside the one that replaced it. */
+  readonly listsReplaced?: boolean;
   close(): Promise<void>;
 }
 
@@ -40,6 +43,19 @@ const places: readonly { name: string; available: () => boolean; open: () => Pro
     name: 'a registry with the referrers API',
     available: () => true,
     open: async () => registryPlace(await TestRegistry.start()),
+  },
+  {
+    name: 'a registry with the referrers API, which deletes nothing',
+    available: () => true,
+    open: async () => {
+      const registry = await TestRegistry.start();
+      registry.faults.add({
+        method: 'DELETE',
+        times: Number.POSITIVE_INFINITY,
+        fault: { kind: 'status', status: 405 },
+      });
+      return { ...registryPlace(registry), listsReplaced: true };
+    },
   },
   {
     name: 'a registry without it',
@@ -115,14 +131,13 @@ describe.each(places.filter(({ available }) => available()))('profiles in $name'
     const artifact = await attach(profile('default', 'hotter pages'), late);
     expect(await found()).toMatchObject([{ manifest: { digest: artifact.digest } }, { name: 'worker' }]);
     const listed = await source().referrers(subject.digest, profileArtifactType);
-    // The registry of `sluice demo` deletes nothing: there the newer one wins.
-    expect(listed.length).toBe(place.reference.startsWith('oci:') || !(await lists()) ? 2 : 3);
+    expect(listed.length).toBe(place.listsReplaced ? 3 : 2);
     expect(await found(other.digest)).toHaveLength(1);
   });
 
   it('attachProfile() does not lose to what is older, in whatever order they are listed', async () => {
     const [before] = await found();
-    if (await lists()) {
+    if (place.listsReplaced) {
       await attach(profile('default', 'made earlier, pushed later'), early);
       expect(await found()).toContainEqual(before);
     }
@@ -137,13 +152,6 @@ describe.each(places.filter(({ available }) => available()))('profiles in $name'
     expect(Buffer.from(decompress(bytes, 18)).toString()).toBe('{"name":"default"}');
     expect(hot?.mediaType).toBe('application/vnd.dev.sluice.profile.hot.v1+zstd');
   });
-
-  /** Whether the place lists referrers by itself, and so for as long as their manifests are there. */
-  async function lists(): Promise<boolean> {
-    if (!place.reference.startsWith('docker:')) return false;
-    const host = place.reference.split('/')[2];
-    return (await fetch(`http://${host}/v2/app/referrers/${subject.digest}`)).status === 200;
-  }
 });
 
 describe('findProfiles()', () => {
@@ -222,37 +230,66 @@ describe('KeptDocuments.referrers()', () => {
     await removeTemporaryDirectory(folder);
   });
 
-  /** The names found through a cache; how often the registry was asked for them. */
-  async function names(name: string, cache: string): Promise<{ names: readonly string[]; asked: number }> {
+  interface Found {
+    readonly names: readonly string[];
+    /** How often the registry was asked for them. */
+    readonly asked: number;
+  }
+
+  /** @param find - looks through a cache, as often as it is called */
+  async function looking<Result>(
+    name: string,
+    cache: string,
+    use: (find: () => Promise<Found>) => Promise<Result>,
+  ): Promise<Result> {
     const source = openSource(`docker://${registry.host}/app${name}`, { ...options, retry });
     const before = registry.requests.of('referrers').length;
     const documents = new KeptDocuments(source, new FileStore(path.join(folder, cache), 2 ** 20));
     try {
-      const profiles = await findProfiles(documents, subject.digest);
-      return { names: profiles.map((one) => one.name), asked: registry.requests.of('referrers').length - before };
+      return await use(async () => {
+        const profiles = await findProfiles(documents, subject.digest);
+        return { names: profiles.map((one) => one.name), asked: registry.requests.of('referrers').length - before };
+      });
     } finally {
       await source.close();
     }
   }
+  const names = (name: string, cache: string): Promise<Found> => looking(name, cache, (find) => find());
   const retry = { attempts: 1, baseMs: 1, maximumMs: 1, deadlineMs: 1000 };
 
-  it('asks once for an image that is opened by digest, and each time for a tag', async () => {
-    const byDigest = `@${subject.digest}`;
-    expect(await names(byDigest, 'a')).toEqual({ names: [], asked: 1 });
-    const reference = `docker://${registry.host}/app:v1`;
-    const place = { source: openSource(reference, options), target: openReferrerTarget(reference, options) };
-    await attachProfile(place, subject, profile('default'));
-    await Promise.all([place.source.close(), place.target.close()]);
-    expect(await names(byDigest, 'a')).toEqual({ names: [], asked: 0 });
-    expect(await names(':v1', 'a')).toEqual({ names: ['default'], asked: 1 });
-    expect(await names(byDigest, 'a')).toEqual({ names: ['default'], asked: 0 });
-    expect(await names(':v1', 'a')).toEqual({ names: ['default'], asked: 1 });
+  it('asks once a day for a manifest, however the image is named, and nobody waits for it again', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    try {
+      const byDigest = `@${subject.digest}`;
+      expect(await names(byDigest, 'a')).toEqual({ names: [], asked: 1 });
+      const reference = `docker://${registry.host}/app:v1`;
+      const place = { source: openSource(reference, options), target: openReferrerTarget(reference, options) };
+      await attachProfile(place, subject, profile('default'));
+      await Promise.all([place.source.close(), place.target.close()]);
+      expect(await names(byDigest, 'a')).toEqual({ names: [], asked: 0 });
+      expect(await names(':v1', 'a')).toEqual({ names: [], asked: 0 });
+      expect(await names(':v1', 'b')).toEqual({ names: ['default'], asked: 1 });
+
+      vi.setSystemTime(Date.now() + 25 * 3600 * 1000);
+      await looking(':v1', 'a', async (find) => {
+        expect((await find()).names).toEqual([]);
+        await eventually('the new list', async () => ((await find()).names.length === 1 ? true : undefined));
+      });
+      expect(await names(byDigest, 'a')).toEqual({ names: ['default'], asked: 0 });
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
-  it('falls back on what it knows when the registry does not answer', async () => {
+  it('does without the registry when it has a list, however old', async () => {
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 100 * 24 * 3600 * 1000 });
     registry.faults.add({ fault: { kind: 'status', status: 503 }, times: 10 });
-    expect((await names(':v1', 'a')).names).toEqual(['default']);
-    await expect(names(':v1', 'b')).rejects.toMatchObject({ code: 'SLUICE_REGISTRY_UNAVAILABLE' });
-    registry.faults.clear();
+    try {
+      expect((await names(':v1', 'a')).names).toEqual(['default']);
+      await expect(names(':v1', 'c')).rejects.toMatchObject({ code: 'SLUICE_REGISTRY_UNAVAILABLE' });
+    } finally {
+      vi.useRealTimers();
+      registry.faults.clear();
+    }
   });
 });
