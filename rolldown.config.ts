@@ -26,6 +26,7 @@ export default defineConfig([
     },
   },
   worker('serve-worker', 'src/mount/serve-worker.ts'),
+  worker('push-worker', 'src/mount/push-worker.ts'),
   worker('invalidate-worker', 'src/fuse/invalidate-worker.ts'),
   worker('worker', 'src/convert/worker.ts'),
 ]);

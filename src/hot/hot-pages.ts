@@ -1,6 +1,7 @@
 import { PAGE_SIZE } from '../chunk/parameters.ts';
 import { maximumHotPages } from './format.ts';
 import { HotView, type HotViewDescriptor, hotControl } from './hot-view.ts';
+import { HotWants } from './hot-wants.ts';
 import type { HotRun } from './reader.ts';
 
 /** How long readers wait for a page that is on its way, milliseconds. Then they get it as if there were no hot blob. */
@@ -22,6 +23,8 @@ const defaultPatience: HotPatience = { indexMs: 500, stallMs: 1000, totalMs: 500
 export class HotPages {
   /** For worker threads: `new HotView(pages.descriptor)`. */
   readonly descriptor: HotViewDescriptor;
+  /** Which files are being read; told of every change here, too. */
+  readonly wants = new HotWants();
   /** Pages there is room for; what comes after them is not kept. */
   readonly capacity: number;
   readonly #view: HotView;
@@ -141,6 +144,7 @@ export class HotPages {
   }
 
   #wake(): void {
+    this.wants.changed();
     for (const done of this.#waiting) done();
   }
 }

@@ -15,6 +15,15 @@ export interface HotViewDescriptor {
   readonly content: SharedArrayBuffer;
 }
 
+/** A run of hot pages within some bytes of a device. */
+export interface HotPiece {
+  /** From the beginning of those bytes to the piece, bytes; whole pages. */
+  readonly offset: number;
+  /** Of its first page. */
+  readonly slot: number;
+  readonly pages: number;
+}
+
 /**
  * Words of `control`: how many runs the table has, 0 until it is complete; how many slots are filled; how many reads
  * were answered, by any thread.
@@ -66,6 +75,40 @@ export class HotView {
       if (!this.#locate(device, deviceOffset + found, length - found, Number.POSITIVE_INFINITY)) return false;
     }
     return true;
+  }
+
+  /** Whether it is known what will come. */
+  get isAnnounced(): boolean {
+    return Atomics.load(this.#control, hotControl.runs) > 0;
+  }
+
+  /**
+   * What of some bytes of a device is hot, there already or not, in order.
+   * @param deviceOffset - at the beginning of a page
+   */
+  pieces(device: number, deviceOffset: number, length: number): HotPiece[] {
+    const first = pageKey(device, deviceOffset / PAGE_SIZE);
+    const end = first + Math.ceil(length / PAGE_SIZE);
+    const pieces: HotPiece[] = [];
+    const runs = Atomics.load(this.#control, hotControl.runs);
+    for (let run = Math.max(0, this.#find(first)); run < runs; run++) {
+      const key = this.#keys[run] ?? end;
+      if (key >= end) break;
+      const from = Math.max(first, key);
+      const pages = Math.min(end, key + (this.#pages[run] ?? 0)) - from;
+      if (pages <= 0) continue;
+      pieces.push({ offset: (from - first) * PAGE_SIZE, slot: (this.#slots[run] ?? 0) + from - key, pages });
+    }
+    return pieces;
+  }
+
+  isReady({ slot, pages }: HotPiece): boolean {
+    return slot + pages <= Atomics.load(this.#control, hotControl.ready);
+  }
+
+  /** @returns a view of `length` verified bytes, of pages that are ready */
+  content(slot: number, length: number): Uint8Array {
+    return this.#content.subarray(slot * PAGE_SIZE, slot * PAGE_SIZE + length);
   }
 
   /** Finds the byte at `deviceOffset` and at most `length` that follow it in the same run, in slots below `ready`. */

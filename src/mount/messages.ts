@@ -6,6 +6,8 @@ export interface ServeMessage {
   /** The mount's descriptor, or a clone of it. */
   readonly fd: number;
   readonly image: ImageViewDescriptor;
+  /** Of a HotWants, when there are hot pages. */
+  readonly wants: SharedArrayBuffer | undefined;
   /** Of a TraceLog. */
   readonly trace: SharedArrayBuffer;
   /** As in Operations. */

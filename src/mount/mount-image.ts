@@ -1,13 +1,17 @@
-import type { Worker } from 'node:worker_threads';
+import { Worker } from 'node:worker_threads';
 import { FuseSession } from '../fuse/session.ts';
 import type { UnmountOptions } from '../fuse/unmount.ts';
+import type { HotWants } from '../hot/hot-wants.ts';
 import { loadNative } from '../native.ts';
+import { workerFile } from '../worker-file.ts';
+import type { ImageViewDescriptor } from './image-view.ts';
 import type { ServeMessage, WorkerMessage } from './messages.ts';
 import { missChannels, type ReadFailed } from './miss-channels.ts';
 import { Misses } from './misses.ts';
 import { MountTrace } from './mount-trace.ts';
 import type { MountWorkers } from './mount-workers.ts';
 import type { ImageMountOptions, MountedImage } from './mounted-image.ts';
+import type { PushTask } from './push-worker.ts';
 import { holdReadahead } from './start-readahead.ts';
 
 /** When a mount gets all of its workers: most starts are over then. */
@@ -27,7 +31,7 @@ export class ImageMount implements MountedImage {
     this.#misses = new Misses(options, (failure) =>
       missChannels.failed.publish({ mountPoint: session.mountPoint, ...failure } satisfies ReadFailed),
     );
-    this.trace = new MountTrace(session, options.bootstrap);
+    this.trace = new MountTrace(session, options.bootstrap, options.hot?.wants);
     // What cannot be changed for the mount as it is can still be agreed on while it is made.
     const maximumReadahead = options.trace === true && !this.trace.start() ? 0 : undefined;
     const { hot } = options;
@@ -38,7 +42,14 @@ export class ImageMount implements MountedImage {
       hot: hot?.descriptor,
     };
     const serve = (thread: Worker, fd: number): Promise<void> =>
-      this.#start(thread, options, { fd, image, trace: this.trace.log.buffer, maximumReadahead });
+      this.#start(thread, options, {
+        fd,
+        image,
+        wants: hot?.wants.buffer,
+        trace: this.trace.log.buffer,
+        maximumReadahead,
+      });
+    const pushing = hot && pushPages(session.fd, image, hot.wants);
     const others: Promise<void>[] = [];
     const later = setTimeout(() => {
       const fd = (): number => (loadNative() === undefined ? session.fd : session.clone());
@@ -46,7 +57,8 @@ export class ImageMount implements MountedImage {
     }, othersAfterMs).unref();
     this.ended = serve(workers.first, session.fd).then(async () => {
       clearTimeout(later);
-      await Promise.all(others);
+      hot?.wants.close();
+      await Promise.all([pushing, ...others]);
       release?.();
       this.#misses.abortAll();
       await this.trace.close();
@@ -80,4 +92,13 @@ export class ImageMount implements MountedImage {
       thread.once('exit', () => resolve());
     });
   }
+}
+
+/** Has a thread put hot pages into the page cache until the mount has ended. Failing is not being quicker. */
+function pushPages(fd: number, { bootstrap, hot }: ImageViewDescriptor, wants: HotWants): Promise<void> {
+  const workerData: PushTask = { fd, image: { bootstrap, hot }, wants: wants.buffer };
+  const worker = new Worker(workerFile('push-worker', import.meta.url), { workerData });
+  return new Promise((resolve) => {
+    worker.once('error', () => resolve()).once('exit', () => resolve());
+  });
 }

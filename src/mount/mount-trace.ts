@@ -2,6 +2,7 @@ import type { Bootstrap } from '../bootstrap/bootstrap.ts';
 import { walkNames } from '../erofs/walk-names.ts';
 import { invalidateContents } from '../fuse/invalidate.ts';
 import type { FuseSession } from '../fuse/session.ts';
+import type { HotWants } from '../hot/hot-wants.ts';
 import { type RecordedReads, TraceLog } from './trace-log.ts';
 
 const DT_REG = 8;
@@ -18,13 +19,16 @@ export class MountTrace {
   readonly log: TraceLog = new TraceLog();
   readonly #session: FuseSession;
   readonly #bootstrap: Bootstrap;
+  readonly #wants: HotWants | undefined;
   #isClosed = false;
   /** Settles when no call to the kernel is under way. */
   #dropped: Promise<unknown> = Promise.resolve();
 
-  constructor(session: FuseSession, bootstrap: Bootstrap) {
+  /** @param wants - of the pages that are put into the page cache unasked */
+  constructor(session: FuseSession, bootstrap: Bootstrap, wants: HotWants | undefined) {
     this.#session = session;
     this.#bootstrap = bootstrap;
+    this.#wants = wants;
   }
 
   get isActive(): boolean {
@@ -33,10 +37,11 @@ export class MountTrace {
 
   /**
    * Begins a recording; what one that is under way has seen is lost. Until the end the kernel does not read ahead,
-   * except in files that are open already.
+   * except in files that are open already; and from here on, no pages are put into its cache unasked.
    * @returns false when this process may not keep the kernel from it
    */
   start(): boolean {
+    this.#wants?.close();
     const isAllowed = this.#session.readahead.suspend();
     this.log.start();
     return isAllowed;

@@ -11,21 +11,28 @@ import { convertTree } from '../support/conformance-image.ts';
 import { content, sha256Hex } from '../support/content.ts';
 import { eventually, runBytes } from '../support/process.ts';
 import { TestRegistry } from '../support/registry/test-registry.ts';
+import { sluice } from '../support/sluice.ts';
 import { SluiceMount } from '../support/sluice-mount.ts';
 import { makeTemporaryDirectory, removeTemporaryDirectory } from '../support/temporary.ts';
 import { has, isRoot } from '../support/tools.ts';
 
 const bytes = content('hot', 4 << 20);
+/** The last of its six pages ends early. */
+const oddSize = 5 * PAGE_SIZE + 100;
 const tree = (data: Uint8Array) => [
   { path: '', mode: 0o040755 },
   { path: 'large', mode: 0o100644, data: [{ offset: 0, bytes: data }] },
+  { path: 'odd', mode: 0o100644, data: [{ offset: 0, bytes: data.subarray(0, oddSize) }] },
 ];
 /** Pages of the file: singles, neighbours, one in another hash block, the last. */
 const hotPages = [700, 3, 4, 9, 100, 101, 102, 500, 1023];
 
-function choose(bootstrap: Bootstrap): PageRun[] {
-  const nid = bootstrap.erofs.lookup(bootstrap.erofs.rootNid, byteStringFromText('large')) ?? 0;
-  return hotPages.flatMap((page) =>
+const choose = (bootstrap: Bootstrap): PageRun[] => choosePages(bootstrap, 'large', hotPages);
+const chooseOdd = (bootstrap: Bootstrap): PageRun[] => choosePages(bootstrap, 'odd', [0, 1, 2, 3, 4, 5]);
+
+function choosePages(bootstrap: Bootstrap, name: string, pages: readonly number[]): PageRun[] {
+  const nid = bootstrap.erofs.lookup(bootstrap.erofs.rootNid, byteStringFromText(name)) ?? 0;
+  return pages.flatMap((page) =>
     Array.from(bootstrap.erofs.mapRange(nid, page * PAGE_SIZE, PAGE_SIZE)).flatMap((segment) =>
       segment.kind === 'device' ? [{ device: segment.device, page: segment.deviceOffset / PAGE_SIZE, pages: 1 }] : [],
     ),
@@ -40,6 +47,7 @@ describe.skipIf(!isRoot() || !has('dd', 'cat'))('a mount of an image with a hot 
   /** Digest of the bootstrap's layer. */
   let bootstrap: string;
   let hot: AttachedHot;
+  let pushed: AttachedHot;
   let mounts: SluiceMount[];
   let count = 0;
 
@@ -50,6 +58,7 @@ describe.skipIf(!isRoot() || !has('dd', 'cat'))('a mount of an image with a hot 
     const source = openSource(image, {});
     bootstrap = (await openImage(source)).bootstrapLayer.digest;
     hot = await makeHotBlob(source, choose);
+    pushed = await makeHotBlob(source, chooseOdd);
     await source.close();
   }, 60_000);
   afterAll(async () => {
@@ -64,10 +73,11 @@ describe.skipIf(!isRoot() || !has('dd', 'cat'))('a mount of an image with a hot 
     for (const mount of mounts) if (mount.isAlive()) await mount.stop('--force', '--lazy');
   });
 
+  const cacheOf = (name: string): string => path.join(directory, name);
   async function mount(cache = `cache-${count}`, ...flags: readonly string[]): Promise<SluiceMount> {
     const name = path.join(directory, `${count++}`);
     registry.requests.clear();
-    const args = ['--read-timeout', '5', '--cache-dir', path.join(directory, cache), ...flags, image];
+    const args = ['--read-timeout', '5', '--cache-dir', cacheOf(cache), ...flags, image];
     const mounted = await SluiceMount.start(args, name);
     mounts.push(mounted);
     return mounted;
@@ -103,6 +113,28 @@ describe.skipIf(!isRoot() || !has('dd', 'cat'))('a mount of an image with a hot 
     expect(asked()).toEqual([{ size: hot.bytes.length, range: undefined }]);
     await expectAll(mounted);
     expect(asked().length).toBeGreaterThan(1);
+  });
+
+  it.skipIf(!has('fincore'))('puts the others into the page cache when the first is read', async () => {
+    await attachHot(image, pushed);
+    const mounted = await mount();
+    const cached = async (name: string): Promise<number> =>
+      Number(await runBytes('fincore', ['--noheadings', '--output', 'PAGES', mounted.at(name)]).then(String));
+    expect(await cached('odd')).toBe(0);
+    await runBytes('dd', [`if=${mounted.at('odd')}`, 'bs=4096', 'count=1', 'status=none']);
+    await eventually('the pages to be there', async () => ((await cached('odd')) === 6 ? true : undefined));
+    expect(await runBytes('cat', [mounted.at('odd')])).toEqual(Buffer.from(bytes.subarray(0, oddSize)));
+    expect(await cached('large')).toBe(0);
+    await expectAll(mounted);
+  });
+
+  it('puts none there while it records what is read', async () => {
+    await attachHot(image, pushed);
+    const mounted = await mount('traced', '--trace');
+    for (const skip of [0, 3, 5])
+      await runBytes('dd', [`if=${mounted.at('odd')}`, 'bs=4096', 'count=1', `skip=${skip}`, 'status=none']);
+    const { stdout } = await sluice(['trace', 'stop', mounted.directory, '--json', '--cache-dir', cacheOf('traced')]);
+    expect(JSON.parse(stdout)).toMatchObject([{ recorded: { pages: 3 } }]);
   });
 
   it('needs no request for them the next time', async () => {

@@ -26,6 +26,29 @@ const local = (pages: HotPages, device: number, offset: number, length: number):
 };
 
 describe('HotView', () => {
+  it('lists what is hot of some bytes, cut to them, and says what of it is there', () => {
+    const pages = new HotPages(5);
+    const view = new HotView(pages.descriptor);
+    expect(view.isAnnounced).toBe(false);
+    pages.announce(runs);
+    expect(view.isAnnounced).toBe(true);
+    expect(view.pieces(0, 0, 100 * PAGE_SIZE)).toEqual([
+      { offset: 5 * PAGE_SIZE, slot: 3, pages: 2 },
+      { offset: 7 * PAGE_SIZE, slot: 0, pages: 1 },
+    ]);
+    expect(view.pieces(0, 6 * PAGE_SIZE, PAGE_SIZE + 1)).toEqual([
+      { offset: 0, slot: 4, pages: 1 },
+      { offset: PAGE_SIZE, slot: 0, pages: 1 },
+    ]);
+    expect(view.pieces(0, 8 * PAGE_SIZE, PAGE_SIZE)).toEqual([]);
+    expect(view.pieces(2, 0, PAGE_SIZE)).toEqual([]);
+    pages.append(slots(0, 3));
+    const [first, second] = view.pieces(1, 0, 2 * PAGE_SIZE).concat(view.pieces(0, 5 * PAGE_SIZE, 1));
+    expect(first && view.isReady(first)).toBe(true);
+    expect(first && view.content(first.slot, 100)).toEqual(bytes.subarray(PAGE_SIZE, PAGE_SIZE + 100));
+    expect(second && view.isReady(second)).toBe(false);
+  });
+
   it('has nothing before the index, and no page before it was filled', () => {
     const pages = new HotPages(5);
     const view = new HotView(pages.descriptor);
