@@ -1,6 +1,6 @@
-import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
-import path from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
 import { ContainerError } from '../errors.ts';
+import { findProgram } from './find-program.ts';
 
 /** The programs that run containers, the quicker to start first. */
 const runtimeNames = ['crun', 'runc'] as const;
@@ -12,9 +12,6 @@ export interface Runtime {
   /** Absolute. */
   readonly program: string;
 }
-
-/** Where distributions put runtimes; the PATH of many users leaves these out. */
-const systemFolders = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
 
 /**
  * Finds a runtime that works on this machine.
@@ -42,20 +39,6 @@ export function hasUnifiedCgroups(): boolean {
 function unusable(name: RuntimeName): string | undefined {
   if (name !== 'crun' || readIfThere('/sys/fs/cgroup/unified/cgroup.controllers').trim() === '') return undefined;
   return 'crun refuses the hybrid control groups of this machine: use runc, or unmount /sys/fs/cgroup/unified';
-}
-
-function findProgram(name: string): string | undefined {
-  const folders = [...(process.env.PATH ?? '').split(':').filter((folder) => folder.startsWith('/')), ...systemFolders];
-  return folders.map((folder) => path.join(folder, name)).find(isExecutable);
-}
-
-function isExecutable(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function readIfThere(file: string): string {

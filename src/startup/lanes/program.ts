@@ -1,17 +1,14 @@
 import { spawn } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { FuseError } from '../../errors.ts';
+import { findProgram, programFolders } from '../../runtime/find-program.ts';
 
 /** How much of what a failed program wrote goes into the error: the end of it says why. */
 const maximumMessage = 2000;
 
 /** No program that prepares or removes something runs longer than this, ms: a tool that hangs ends its lane only. */
 const maximumRunMs = 600_000;
-
-/** Programs of the system's administrator are not on everybody's PATH. */
-const searchPath = [...(process.env.PATH ?? '').split(':'), '/usr/local/sbin', '/usr/sbin', '/sbin'].filter(Boolean);
 
 export interface ProgramOptions {
   readonly signal: AbortSignal;
@@ -23,12 +20,12 @@ export interface ProgramOptions {
 
 /** The environment of every program a lane starts. */
 export function programEnvironment(environment: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
-  return { ...process.env, PATH: searchPath.join(':'), LC_ALL: 'C', ...environment };
+  return { ...process.env, PATH: programFolders.join(':'), LC_ALL: 'C', ...environment };
 }
 
 /** @returns which of `programs` are not installed, for {@link Lane.unavailable}; undefined when all are */
 export function missingPrograms(...programs: readonly string[]): string | undefined {
-  const missing = programs.filter((program) => !searchPath.some((folder) => isExecutable(path.join(folder, program))));
+  const missing = programs.filter((program) => findProgram(program) === undefined);
   if (missing.length === 0) return undefined;
   return `${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} not installed`;
 }
@@ -66,13 +63,4 @@ export async function tryProgram(program: string, args: readonly string[], optio
 function programFailed(program: string, args: readonly string[], why: string, cause?: unknown): FuseError {
   const command = [path.basename(program), ...args].join(' ');
   return new FuseError('SLUICE_BENCH_FAILED', `Cannot run "${command}": ${why}`, { cause });
-}
-
-function isExecutable(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -1,19 +1,8 @@
 import type { BenchResult } from '../result.ts';
-import { type Cell, type Group, summarise } from './summarise.ts';
-import { megabytes, percent, seconds } from './units.ts';
+import { columns } from './columns.ts';
+import { type Group, summarise } from './summarise.ts';
 
-const header = [
-  'lane',
-  'ready s',
-  'least–greatest',
-  'pull',
-  'mount',
-  'first exec',
-  'MB',
-  'requests',
-  'of image',
-  'CPU s',
-];
+const header = columns.map(({ title }) => title);
 
 /** The result as tables of text, one for each workload and link; each line ends with a newline. */
 export function formatTable(result: BenchResult): string {
@@ -25,25 +14,12 @@ export function formatTable(result: BenchResult): string {
 function formatGroup(group: Group): string {
   const samples = Math.min(...group.cells.map(({ count }) => count));
   const title = `${group.workload.name}, link ${group.link}${group.cells.length > 0 ? `, medians of ${samples}` : ''}\n`;
-  const rows = [header, ...group.cells.map((cell) => formatCell(cell, group.workload.compressedBytes))];
+  const rows = [
+    header,
+    ...group.cells.map((cell) => columns.map(({ text }) => text(cell, group.workload.compressedBytes))),
+  ];
   const failures = group.failures.map(({ lane, error }) => `  failed: ${lane}: ${error}\n`);
   return `${title}${align(rows)}${failures.join('')}`;
-}
-
-function formatCell(cell: Cell, imageBytes: number): string[] {
-  const { ready } = cell;
-  return [
-    cell.lane,
-    seconds(ready.median),
-    `${seconds(ready.least)}–${seconds(ready.greatest)}`,
-    seconds(cell.pullMs),
-    seconds(cell.mountMs),
-    seconds(cell.firstExecMs),
-    megabytes(cell.bytes),
-    `${Math.round(cell.requests)}`,
-    percent(cell.bytes / imageBytes),
-    seconds(cell.cpuMs),
-  ];
 }
 
 /** Names to the left, numbers to the right. */

@@ -2,10 +2,10 @@ import type { BenchResult } from '../result.ts';
 import { barChart } from './bar-chart.ts';
 import { chunkMap } from './chunk-map.ts';
 import { laneColours } from './colours.ts';
+import { columns } from './columns.ts';
 import { lineChart } from './line-chart.ts';
 import { type Cell, type Group, summarise } from './summarise.ts';
 import { escapeText } from './svg.ts';
-import { megabytes, percent, seconds } from './units.ts';
 
 /** Drawn as SVG when it is written, so the page has no program in it and needs nothing from anywhere. */
 const style = `
@@ -80,38 +80,12 @@ ${maps.join('\n')}
 ${failed.join('\n')}`;
 }
 
-const columns = [
-  'lane',
-  'ready s',
-  'least',
-  'greatest',
-  'pull s',
-  'mount s',
-  'first exec s',
-  'MB',
-  'requests',
-  'of image',
-  'CPU s',
-];
-
 function writeTable(cells: readonly Cell[], imageBytes: number): string {
+  const head = columns.map(({ title }) => `<th>${title}</th>`).join('');
   const rows = cells.map((cell) =>
-    [
-      escapeText(cell.lane),
-      seconds(cell.ready.median),
-      seconds(cell.ready.least),
-      seconds(cell.ready.greatest),
-      seconds(cell.pullMs),
-      seconds(cell.mountMs),
-      seconds(cell.firstExecMs),
-      megabytes(cell.bytes),
-      `${Math.round(cell.requests)}`,
-      percent(cell.bytes / imageBytes),
-      seconds(cell.cpuMs),
-    ].map((text) => `<td>${text}</td>`),
+    columns.map(({ text }) => `<td>${escapeText(text(cell, imageBytes))}</td>`).join(''),
   );
-  const head = columns.map((name) => `<th>${name}</th>`).join('');
-  return `<div class="scroll"><table><tr>${head}</tr>${rows.map((row) => `<tr>${row.join('')}</tr>`).join('')}</table></div>`;
+  return `<div class="scroll"><table><tr>${head}</tr>${rows.map((row) => `<tr>${row}</tr>`).join('')}</table></div>`;
 }
 
 function writeSkipped({ skipped }: BenchResult): string {
