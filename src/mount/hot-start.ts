@@ -1,21 +1,28 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bootstrap } from '../bootstrap/bootstrap.ts';
 import type { FileStore } from '../cache/file-store.ts';
-import { HotPages } from '../hot/hot-pages.ts';
+import { HotPages, type HotPatience } from '../hot/hot-pages.ts';
 import { type HotTarget, streamHot } from '../hot/stream.ts';
 import { findProfiles } from '../image/find-profiles.ts';
 import type { HotBlob } from '../image/profile-manifest.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { ImageSource } from '../oci/image.ts';
 
-/** The list of referrers is asked for with the bootstrap, which is larger. When it still is not there, a mount waits so long. */
-const listPatienceMs = 1000;
+/** How long a start waits for its profile before it goes on as if it had none. */
+export interface StartPatience extends HotPatience {
+  /** For the list of referrers, from the bootstrap on: it is asked for with that, and is smaller. Milliseconds. */
+  readonly listMs: number;
+}
+
+const defaultListMs = 1000;
 
 export interface HotStartOptions {
   readonly source: ImageSource;
   readonly files: FileStore;
   /** Name of the profile. */
   readonly profile: string;
+  /** Default: as long as it may take on a network that works. */
+  readonly patience?: StartPatience | undefined;
   /** Told, once, when the image has no such profile: the names of those it has. */
   readonly onMissing?: ((names: readonly string[]) => void) | undefined;
 }
@@ -50,13 +57,14 @@ export class HotStart {
   /** @returns what the mount reads from; undefined when the image has no such profile, or none in time */
   async pages(bootstrap: Bootstrap): Promise<HotPages | undefined> {
     const { signal } = this.#abort;
-    const tooLate = sleep(listPatienceMs, undefined, { ref: false, signal }).catch(() => undefined);
+    const { patience } = this.#options;
+    const tooLate = sleep(patience?.listMs ?? defaultListMs, undefined, { ref: false, signal }).catch(() => undefined);
     const hot = await Promise.race([this.#found, tooLate]);
     if (hot === undefined) {
       this.close();
       return undefined;
     }
-    const pages = new HotPages(hot.pages);
+    const pages = new HotPages(hot.pages, patience);
     const devices = bootstrap.devices.map(({ chunks, verityDigest }) => ({ size: chunks.deviceSize, verityDigest }));
     this.#begin({ pages, devices });
     return pages;

@@ -8,7 +8,7 @@ import type { ProcessConfig } from '../oci/config.ts';
 import type { ImageSource, Platform } from '../oci/image.ts';
 import type { StartCommand } from '../prefetch/predictor.ts';
 import { Prefetch } from '../prefetch/prefetch.ts';
-import { HotStart } from './hot-start.ts';
+import { HotStart, type StartPatience } from './hot-start.ts';
 import { missChannels, type ReadFailed } from './miss-channels.ts';
 import { ImageMount } from './mount-image.ts';
 import type { MountWorkers } from './mount-workers.ts';
@@ -32,6 +32,8 @@ export interface ServeImageOptions {
   readonly trace?: boolean | undefined;
   /** Name of the image's profile to start by; `false` for none. Default: `default`. One that is missing is missed only in speed. */
   readonly profile?: string | false | undefined;
+  /** How long to wait for the profile. Default: as long as it may take on a network that works. */
+  readonly patience?: StartPatience | undefined;
   /** Where there is no profile, predicts what a start will read and fetches it before it is asked for. Default: true. */
   readonly prefetch?: boolean | undefined;
   /** What will be started on an image. Default: its own entrypoint and command. */
@@ -92,7 +94,8 @@ export async function serveImage(options: ServeImageOptions): Promise<ServedImag
   }
 }
 
-function hotStartOf({ source, cache, profile, trace, onFailure }: ServeImageOptions): HotStart | undefined {
+function hotStartOf(options: ServeImageOptions): HotStart | undefined {
+  const { source, cache, profile, patience, trace, onFailure } = options;
   if (profile === false) return undefined;
   // Nobody asked for the default by name, and who records a profile need not have one.
   const isMissed = profile !== undefined && trace !== true;
@@ -100,7 +103,7 @@ function hotStartOf({ source, cache, profile, trace, onFailure }: ServeImageOpti
     const others = names.length === 0 ? 'none' : names.join(', ');
     if (isMissed) onFailure(`${source.reference}: no profile "${profile}" is attached to it (there: ${others})`);
   };
-  return new HotStart({ source, files: cache.files, profile: profile ?? 'default', onMissing });
+  return new HotStart({ source, files: cache.files, profile: profile ?? 'default', patience, onMissing });
 }
 
 function startPrefetch(
