@@ -107,8 +107,9 @@ async function withLane(lane: Lane, use: (bench: Bench) => Promise<void>): Promi
   }
 }
 
-/** Processes, mounts and control groups that are there because of a lane. */
+/** Processes, mounts and control groups that are there because of a lane. Other processes may have lanes of theirs. */
 function remains(folder: string): string[] {
+  const own = new RegExp(`sluice-bench-${process.pid}-|libpod`);
   const commandLine = (pid: string): string => {
     try {
       return readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ');
@@ -117,7 +118,7 @@ function remains(folder: string): string[] {
     }
   };
   const groups = readdirSync('/sys/fs/cgroup', { recursive: true, withFileTypes: true }).filter(
-    (entry) => entry.isDirectory() && /sluice-bench|libpod/.test(entry.name),
+    (entry) => entry.isDirectory() && own.test(entry.name),
   );
   return [
     ...readdirSync('/proc')
