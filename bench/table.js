@@ -3,12 +3,11 @@
 // npm run bench:table -- FOLDER [--into FILE]
 //
 // --into   put it between the lines <!-- bench --> and <!-- /bench --> of FILE, instead of printing it
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { formatAgainst, formatReach, formatSpread, formatValue, isReached } from './support/rows.js';
-
-const [begin, end] = ['<!-- bench -->', '<!-- /bench -->'];
+import { writeBetween } from './support/write-between.js';
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -58,11 +57,5 @@ function render() {
   ].join('\n');
 }
 
-if (options.into === undefined) {
-  process.stdout.write(`${render()}\n`);
-} else {
-  const text = readFileSync(options.into, 'utf8');
-  const [start, stop] = [text.indexOf(begin), text.indexOf(end)];
-  if (start === -1 || stop < start) throw new Error(`no lines ${begin} and ${end} in "${options.into}"`);
-  writeFileSync(options.into, `${text.slice(0, start + begin.length)}\n\n${render()}\n\n${text.slice(stop)}`);
-}
+if (options.into === undefined) process.stdout.write(`${render()}\n`);
+else writeBetween(options.into, 'bench', render());
