@@ -68,6 +68,9 @@ function writeGroup(group: Group, colours: ReadonlyMap<string, string>): string 
   if (cells.length === 0) return `${heading}<p>No start got ready.</p>${failed.join('')}`;
   const maps = cells.flatMap(({ lane, typical }) => {
     if (typical.chunks === undefined) return [];
+    if (typical.chunks.arrivals.length === 0) {
+      return `<p>${escapeText(lane)}: no whole chunk was fetched.</p>`;
+    }
     const title = `Chunks of ${workload.name}, lane ${lane}`;
     return `<h3>${escapeText(lane)}: which chunks were read, and when</h3>${chunkMap(title, typical.chunks, typical.readyMs)}`;
   });

@@ -20,6 +20,15 @@ describe('writeReport()', () => {
     expect(page).toContain('nydusd is not installed');
   });
 
+  it('draws no map for a start that fetched pages only', () => {
+    const result = sampleResult();
+    const chunks = { counts: [400, 90], arrivals: [] };
+    const samples = result.samples.map((sample) => (sample.lane === 'sluice-traced' ? { ...sample, chunks } : sample));
+    const page = writeReport({ ...result, samples });
+    expect(page).toContain('sluice-traced: no whole chunk was fetched');
+    expect(page.match(/<svg/g)).toHaveLength(3);
+  });
+
   it('asks for nothing from anywhere', () => {
     expect(writeReport(sampleResult())).not.toMatch(/https?:|src=|@import|url\(/);
   });
