@@ -1,8 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
-import { get } from 'node:http';
-import { connect, createServer } from 'node:net';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -11,6 +9,7 @@ import { DockerRegistry } from '../support/docker-registry.ts';
 import { realImages } from '../support/images.ts';
 import { mounts } from '../support/mounts.ts';
 import { eventually, run } from '../support/process.ts';
+import { freePort, httpGet, redisPing } from '../support/services.ts';
 import { Sluice, type SluiceResult, sluice } from '../support/sluice.ts';
 import { makeTemporaryDirectory, removeTemporaryDirectory } from '../support/temporary.ts';
 import { has, isRoot } from '../support/tools.ts';
@@ -18,32 +17,6 @@ import { convertedImage, slow } from './converted.ts';
 
 const images = realImages();
 const sluiceCommand = fileURLToPath(new URL('../../bin/sluice.js', import.meta.url));
-
-/** A port nobody listens on; the images' own may be taken on this machine. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  return typeof address === 'object' && address ? address.port : 0;
-}
-
-async function readText(stream: AsyncIterable<unknown>): Promise<string> {
-  let text = '';
-  for await (const chunk of stream) text += String(chunk);
-  return text;
-}
-
-async function httpGet(port: number): Promise<string> {
-  const [answer] = await once(get(`http://127.0.0.1:${port}/`), 'response');
-  return readText(answer);
-}
-
-async function redisPing(port: number): Promise<string> {
-  const socket = connect(port, '127.0.0.1').setEncoding('utf8');
-  socket.end('PING\r\n');
-  return readText(socket);
-}
 
 describe.skipIf(images === undefined || !isRoot() || !has('runc'))('sluice run', slow, () => {
   let directory = '';

@@ -1,9 +1,7 @@
-import { once } from 'node:events';
-import { get } from 'node:http';
-import { connect, createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { realImages } from '../support/images.ts';
 import { Container, runContainer } from '../support/runc.ts';
+import { freePort, httpGet, redisPing } from '../support/services.ts';
 import { withMount } from '../support/sluice.ts';
 import { withTemporaryDirectory } from '../support/temporary.ts';
 import { has, isRoot } from '../support/tools.ts';
@@ -20,32 +18,6 @@ async function withColdMount(
   await withTemporaryDirectory((cache) =>
     withMount(['--cache-dir', cache, image.reference], (mounted) => use(mounted, image.config.config)),
   );
-}
-
-/** A port nobody listens on; the images' own may be taken on this machine. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  return typeof address === 'object' && address ? address.port : 0;
-}
-
-async function readText(stream: AsyncIterable<unknown>): Promise<string> {
-  let text = '';
-  for await (const chunk of stream) text += String(chunk);
-  return text;
-}
-
-async function httpGet(port: number): Promise<string> {
-  const [answer] = await once(get(`http://127.0.0.1:${port}/`), 'response');
-  return readText(answer);
-}
-
-async function redisPing(port: number): Promise<string> {
-  const socket = connect(port, '127.0.0.1').setEncoding('utf8');
-  socket.end('PING\r\n');
-  return readText(socket);
 }
 
 describe.skipIf(images === undefined || !isRoot() || !has('runc'))('runc on an overlay over a cold mount', slow, () => {
