@@ -48,6 +48,12 @@ export interface BlobSource {
   readBlob(descriptor: Descriptor, range?: ByteRange, signal?: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
+/** One of several places that have the same blobs: a mirror, or the registry itself. */
+export interface BlobPlace extends BlobSource {
+  /** For messages and status: a URL without credentials. Unique within its image. */
+  readonly name: string;
+}
+
 /** A blob that lies in a local file: what worker threads read without a hop. */
 export interface LocalBlob {
   readonly path: string;
@@ -59,6 +65,8 @@ export interface LocalBlob {
 export interface ImageSource extends BlobSource {
   /** Canonical, with the transport, for messages: `docker://127.0.0.1:5000/python:latest`. Holds no credentials. */
   readonly reference: string;
+  /** Where its blobs can be read from, best first; undefined where there is only this one. */
+  readonly places?: readonly BlobPlace[];
   /**
    * The manifest the reference names: an index, or a manifest.
    * @throws {NotFoundError} SLUICE_IMAGE_NOT_FOUND
