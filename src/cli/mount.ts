@@ -166,8 +166,9 @@ async function mountImage(
   flags: MountFlags,
   server: MountWorkers | 'libfuse',
 ): Promise<ServedImage> {
-  const [{ serveImage }, { ChunkCache }, { openSource }, { loadZstd }] = await Promise.all([
+  const [{ serveImage }, { openContent }, { ChunkCache }, { openSource }, { loadZstd }] = await Promise.all([
     import('../mount/serve-image.ts'),
+    import('../mount/image-content.ts'),
     import('../cache/chunk-cache.ts'),
     import('../transport/open.ts'),
     import('../zstd/codec.ts'),
@@ -175,15 +176,15 @@ async function mountImage(
   const readTimeoutMs = flags.readTimeout * 1000;
   const maximumBytes = flags.cacheSize ?? defaultCacheSize(flags.cacheDir);
   const cache = ChunkCache.open(flags.cacheDir, { maximumBytes });
+  const { platform } = flags;
+  const retry = { ...defaultRetryPolicy, deadlineMs: readTimeoutMs };
   const served = await serveImage({
-    source: openSource(image, {
-      ...registryOptions(flags),
-      retry: { ...defaultRetryPolicy, deadlineMs: readTimeoutMs },
-    }),
+    open: (onManifest) => {
+      const source = openSource(image, { ...registryOptions(flags), retry });
+      return openContent({ source, cache, platform, readTimeoutMs, onManifest });
+    },
     mountPoint: directory,
-    cache,
-    platform: flags.platform,
-    readTimeoutMs,
+    files: cache.files,
     profile: flags.profile,
     prefetch: flags.prefetch,
     server,

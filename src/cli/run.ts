@@ -134,13 +134,15 @@ async function runOn(
   flags: RunFlags,
 ): Promise<number> {
   const container = containerOptions(command, flags);
-  const [{ runImage }, { ChunkCache }, { openSource }, { ProfileStore, checkProfileName }] = await Promise.all([
-    import('../runtime/run-image.ts'),
-    import('../cache/chunk-cache.ts'),
-    import('../transport/open.ts'),
-    import('../profile/profile-store.ts'),
-  ]);
-  const { profile } = flags;
+  const [{ runImage }, { openContent }, { ChunkCache }, { openSource }, { ProfileStore, checkProfileName }] =
+    await Promise.all([
+      import('../runtime/run-image.ts'),
+      import('../mount/image-content.ts'),
+      import('../cache/chunk-cache.ts'),
+      import('../transport/open.ts'),
+      import('../profile/profile-store.ts'),
+    ]);
+  const { platform, profile } = flags;
   const record = { store: new ProfileStore(flags.cacheDir), name: checkProfileName(profile || 'default') };
   const readTimeoutMs = flags.readTimeout * 1000;
   const retry = { ...defaultRetryPolicy, deadlineMs: readTimeoutMs };
@@ -148,11 +150,12 @@ async function runOn(
   const cache = ChunkCache.open(flags.cacheDir, { maximumBytes });
   try {
     return await runImage({
-      openSource: () => openSource(image, { ...registryOptions(flags), retry }),
+      open: (onManifest, signal) => {
+        const source = openSource(image, { ...registryOptions(flags), retry });
+        return openContent({ source, cache, platform, readTimeoutMs, onManifest, signal });
+      },
       serve: {
-        cache,
-        platform: flags.platform,
-        readTimeoutMs,
+        files: cache.files,
         server,
         onFailure: warn,
         profile,

@@ -90,8 +90,8 @@ export class ControlServer {
   }
 
   #list(): MountList {
-    const mounts = Array.from(this.#mounts, ([id, { image, mountPoint, trace }]): MountStatus => {
-      const { reference, root } = image;
+    const mounts = Array.from(this.#mounts, ([id, { content, mountPoint, trace }]): MountStatus => {
+      const { reference, root } = content.image;
       return { id, image: reference, root, mountPoint, isRecording: trace?.isActive === true };
     });
     return { pid: process.pid, mounts };

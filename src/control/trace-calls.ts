@@ -19,7 +19,7 @@ export async function startTrace(mount: ServedImage): Promise<TraceStarted> {
 /** @throws {UsageError} SLUICE_TRACE_STATE when nobody records */
 export function stopTrace(mount: ServedImage, name: string): TraceStopped {
   const { reads, lost, pageExact } = traceOf(mount, true).stop();
-  const { root, bootstrap } = mount.image;
+  const { root, bootstrap } = mount.content.image;
   const profile = recordProfile({ name, root, pageExact }, bootstrap, reads);
   return { profile: JSON.parse(Buffer.from(writeProfile(profile)).toString()), lost };
 }

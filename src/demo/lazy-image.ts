@@ -9,6 +9,7 @@ import { type OpenChunks, openChunks } from '../image/open-chunks.ts';
 import { openImage } from '../image/open-image.ts';
 import { readFile } from '../image/read-file.ts';
 import { resolvePath } from '../image/resolve-path.ts';
+import { openContent } from '../mount/image-content.ts';
 import { MountWorkers } from '../mount/mount-workers.ts';
 import { serveImage } from '../mount/serve-image.ts';
 import type { ImageSource } from '../oci/image.ts';
@@ -55,13 +56,11 @@ export async function openLazily(options: LazyImageOptions): Promise<LazyImage> 
 
 async function mount({ open, signal }: LazyImageOptions, cache: ChunkCache, root: string): Promise<LazyImage> {
   const served = await serveImage({
-    source: open(),
+    open: (onManifest) => openContent({ source: open(), cache, readTimeoutMs, signal, onManifest }),
     mountPoint: root,
-    cache,
-    readTimeoutMs,
+    files: cache.files,
     server: new MountWorkers(),
     onFailure: () => undefined,
-    signal,
   });
   // Awaited by close(): until then it must not count as unhandled.
   served.ended.catch(() => undefined);

@@ -39,6 +39,12 @@ export interface OpenImageOptions {
   readonly onManifest?: ((manifest: Digest, documents: Pick<ImageSource, 'referrers'>) => void) | undefined;
 }
 
+/** An image that is known by digest, and of which nothing else was read. */
+export interface ResolvedImage extends Pick<OpenImage, 'reference' | 'raw' | 'manifest'> {
+  /** Its documents, kept where there is a place for them. */
+  readonly documents: KeptDocuments | ImageSource;
+}
+
 /**
  * Opens a sluice image for reading.
  *
@@ -47,18 +53,32 @@ export interface OpenImageOptions {
  * @throws {IntegrityError} SLUICE_MERKLE_MISMATCH, SLUICE_DIGEST_MISMATCH
  */
 export async function openImage(source: ImageSource, options: OpenImageOptions = {}): Promise<OpenImage> {
-  const { files, signal } = options;
+  return openResolved(source, await resolveImage(source, options), options);
+}
+
+/** The first half of {@link openImage}: which image it is. */
+export async function resolveImage(source: ImageSource, options: OpenImageOptions = {}): Promise<ResolvedImage> {
+  const { files, platform, signal } = options;
   const documents = files === undefined ? source : new KeptDocuments(source, files);
-  const raw = await resolveManifest(documents, options.platform, isSluice, signal);
-  const manifest = parseManifest(raw);
-  const { root, blobs, bootstrapLayer } = readAnnotations(source.reference, manifest);
+  const raw = await resolveManifest(documents, platform, isSluice, signal);
+  return { reference: source.reference, raw, manifest: parseManifest(raw), documents };
+}
+
+/** The second half of {@link openImage}. */
+export async function openResolved(
+  source: ImageSource,
+  { reference, raw, manifest, documents }: ResolvedImage,
+  options: OpenImageOptions = {},
+): Promise<OpenImage> {
+  const { files, signal } = options;
+  const { root, blobs, bootstrapLayer } = readAnnotations(reference, manifest);
   options.onManifest?.(raw.descriptor.digest, documents);
   const [bootstrap, config] = await Promise.all([
     openBootstrap(source, root, bootstrapLayer, files, signal),
     readDocument(documents, manifest.config, signal).then(parseConfig),
   ]);
   checkDevices(bootstrap, blobs);
-  return { reference: source.reference, raw, manifest, config, root, bootstrap, blobs, bootstrapLayer };
+  return { reference, raw, manifest, config, root, bootstrap, blobs, bootstrapLayer };
 }
 
 /** Whether a manifest is of an image that sluice made. */

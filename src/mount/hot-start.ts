@@ -5,8 +5,7 @@ import { HotPages, type HotPatience } from '../hot/hot-pages.ts';
 import { type HotTarget, streamHot } from '../hot/stream.ts';
 import { findProfiles } from '../image/find-profiles.ts';
 import type { HotBlob } from '../image/profile-manifest.ts';
-import type { Digest } from '../oci/digest.ts';
-import type { ImageSource } from '../oci/image.ts';
+import type { OnManifest } from './image-content.ts';
 
 /** How long a start waits for its profile before it goes on as if it had none. */
 export interface StartPatience extends HotPatience {
@@ -17,14 +16,13 @@ export interface StartPatience extends HotPatience {
 const defaultListMs = 1000;
 
 export interface HotStartOptions {
-  readonly source: ImageSource;
   readonly files: FileStore;
   /** Name of the profile. */
   readonly profile: string;
   /** Default: as long as it may take on a network that works. */
   readonly patience?: StartPatience | undefined;
   /** Told, once, when the image has no such profile: the names of those it has. */
-  readonly onMissing?: ((names: readonly string[]) => void) | undefined;
+  readonly onMissing?: ((reference: string, names: readonly string[]) => void) | undefined;
 }
 
 /**
@@ -49,9 +47,9 @@ export class HotStart {
     this.#target.catch(() => undefined);
   }
 
-  /** For openImage(): begins. */
-  readonly onManifest = (manifest: Digest, documents: Pick<ImageSource, 'referrers'>): void => {
-    this.#found = this.#find(manifest, documents);
+  /** For openContent(): begins. */
+  readonly onManifest: OnManifest = (manifest, documents, source) => {
+    this.#found = this.#find(manifest, documents, source);
   };
 
   /** @returns what the mount reads from; undefined when the image has no such profile, or none in time */
@@ -75,13 +73,17 @@ export class HotStart {
     this.#abort.abort();
   }
 
-  async #find(manifest: Digest, documents: Pick<ImageSource, 'referrers'>): Promise<HotBlob | undefined> {
-    const { source, files, profile, onMissing } = this.#options;
+  async #find(...[manifest, documents, source]: Parameters<OnManifest>): Promise<HotBlob | undefined> {
+    const { files, profile, onMissing } = this.#options;
     const { signal } = this.#abort;
     try {
       const profiles = await findProfiles(documents, manifest, signal);
       const found = profiles.find(({ name }) => name === profile);
-      if (found === undefined) onMissing?.(profiles.map(({ name }) => name));
+      if (found === undefined)
+        onMissing?.(
+          source.reference,
+          profiles.map(({ name }) => name),
+        );
       const hot = found?.hot;
       if (hot !== undefined && !signal.aborted) {
         void streamHot({ source, descriptor: hot.descriptor, files, signal }, this.#target);

@@ -1,28 +1,23 @@
 import { type ByteString, displayText } from '../byte-string.ts';
-import type { ChunkCache } from '../cache/chunk-cache.ts';
+import type { FileStore } from '../cache/file-store.ts';
 import { pathsOf } from '../erofs/paths-of.ts';
 import { SluiceError, UsageError } from '../errors.ts';
-import { type OpenChunks, openChunks } from '../image/open-chunks.ts';
-import { type OpenImage, openImage } from '../image/open-image.ts';
 import type { ProcessConfig } from '../oci/config.ts';
-import type { ImageSource, Platform } from '../oci/image.ts';
 import type { StartCommand } from '../prefetch/predictor.ts';
 import { Prefetch } from '../prefetch/prefetch.ts';
 import { HotStart, type StartPatience } from './hot-start.ts';
+import type { ImageContent, OnManifest } from './image-content.ts';
 import { missChannels, type ReadFailed } from './miss-channels.ts';
 import { ImageMount } from './mount-image.ts';
 import type { MountWorkers } from './mount-workers.ts';
 import type { ImageMountOptions, MountedImage } from './mounted-image.ts';
 
 export interface ServeImageOptions {
-  /** Closed when the mount has ended, or could not be made. */
-  readonly source: ImageSource;
+  /** Opens the image; closed when the mount has ended, or could not be made. */
+  readonly open: (onManifest: OnManifest | undefined) => Promise<ImageContent>;
   readonly mountPoint: string;
-  /** Stays the caller's: other mounts may use it. */
-  readonly cache: ChunkCache;
-  readonly platform?: Platform | undefined;
-  /** As for openChunks(). */
-  readonly readTimeoutMs?: number | undefined;
+  /** Where the start's hot blob is kept. */
+  readonly files: FileStore;
   /**
    * Who talks to the kernel: worker threads of ours, taken over, or libfuse (docs/drivers.md). Never another one than was
    * asked for.
@@ -40,12 +35,11 @@ export interface ServeImageOptions {
   readonly command?: ((image: ProcessConfig) => StartCommand) | undefined;
   /** Told of every failed read, in words: image, file and reason. */
   readonly onFailure: (message: string) => void;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** A mounted image, and what is known of it. */
 export interface ServedImage extends MountedImage {
-  readonly image: OpenImage;
+  readonly content: ImageContent;
 }
 
 /**
@@ -53,20 +47,18 @@ export interface ServedImage extends MountedImage {
  * @throws what openImage() and the driver throw; nothing is left behind then
  */
 export async function serveImage(options: ServeImageOptions): Promise<ServedImage> {
-  const { source, mountPoint, cache, server, onFailure } = options;
-  let content: OpenChunks | undefined;
+  const { mountPoint, server, onFailure } = options;
+  let content: ImageContent | undefined;
   let prefetch: Prefetch | undefined;
-  const { platform, signal } = options;
   const hotStart = hotStartOf(options);
   try {
-    const image = await openImage(source, { files: cache.files, platform, signal, onManifest: hotStart?.onManifest });
-    const opened = openChunks(source, image, cache, options.readTimeoutMs);
-    content = opened;
+    content = await options.open(hotStart?.onManifest);
+    const { image, chunks } = content;
     const { bootstrap, reference } = image;
     const hot = await hotStart?.pages(bootstrap);
-    if (options.prefetch !== false && hot === undefined) prefetch = startPrefetch(image, opened, options.command);
+    if (options.prefetch !== false && hot === undefined) prefetch = startPrefetch(content, options.command);
     const onMiss = prefetch?.missed.bind(prefetch);
-    const parts = { bootstrap, mountPoint, source: reference, trace: options.trace, onMiss, hot, ...opened };
+    const parts = { bootstrap, mountPoint, source: reference, trace: options.trace, onMiss, hot, ...chunks };
     const mount = server === 'libfuse' ? await startLibfuse(parts) : await ImageMount.start(parts, server);
     const report = (message: unknown): void => {
       const failure = message as ReadFailed;
@@ -80,39 +72,41 @@ export async function serveImage(options: ServeImageOptions): Promise<ServedImag
       missChannels.failed.unsubscribe(report);
       hotStart?.close();
       prefetch?.close();
-      opened.close();
-      await source.close();
+      await content?.close();
     });
     const { trace } = mount;
-    return { image, trace, mountPoint: mount.mountPoint, ended, unmount: (how) => mount.unmount(how) };
+    return { content, trace, mountPoint: mount.mountPoint, ended, unmount: (how) => mount.unmount(how) };
   } catch (error) {
     hotStart?.close();
     prefetch?.close();
-    content?.close();
-    await Promise.all([server === 'libfuse' ? undefined : server.terminate(), source.close()]);
+    await Promise.all([server === 'libfuse' ? undefined : server.terminate(), content?.close()]);
     throw error;
   }
 }
 
 function hotStartOf(options: ServeImageOptions): HotStart | undefined {
-  const { source, cache, profile, patience, trace, onFailure } = options;
+  const { files, profile, patience, trace, onFailure } = options;
   if (profile === false) return undefined;
   // Nobody asked for the default by name, and who records a profile need not have one.
   const isMissed = profile !== undefined && trace !== true;
-  const onMissing = (names: readonly string[]): void => {
+  const onMissing = (reference: string, names: readonly string[]): void => {
     const others = names.length === 0 ? 'none' : names.join(', ');
-    if (isMissed) onFailure(`${source.reference}: no profile "${profile}" is attached to it (there: ${others})`);
+    if (isMissed) onFailure(`${reference}: no profile "${profile}" is attached to it (there: ${others})`);
   };
-  return new HotStart({ source, files: cache.files, profile: profile ?? 'default', patience, onMissing });
+  return new HotStart({ files, profile: profile ?? 'default', patience, onMissing });
 }
 
 function startPrefetch(
-  image: OpenImage,
-  { prefetch, devices }: OpenChunks,
+  { image, chunks }: ImageContent,
   command: (image: ProcessConfig) => StartCommand = ownCommand,
 ): Prefetch {
   const { bootstrap, config } = image;
-  return Prefetch.start({ bootstrap, chunks: prefetch, devices, command: command(config.process) });
+  return Prefetch.start({
+    bootstrap,
+    chunks: chunks.prefetch,
+    devices: chunks.devices,
+    command: command(config.process),
+  });
 }
 
 function ownCommand({ entrypoint, command, environment, workingDirectory }: ProcessConfig): StartCommand {

@@ -22,8 +22,8 @@ export async function imageUser(served: ServedImage, text: string): Promise<Cont
 }
 
 /** @returns empty when the image has no such file */
-async function readText({ image, mountPoint }: ServedImage, path: string): Promise<string> {
-  const found = findFile(image.bootstrap.erofs, path);
+async function readText({ content, mountPoint }: ServedImage, path: string): Promise<string> {
+  const found = findFile(content.image.bootstrap.erofs, path);
   if (found === undefined) return '';
   if (found.size > maximumDatabaseBytes) {
     throw new ContainerError('SLUICE_USER_NOT_FOUND', `Cannot read the image's "${path}": it has ${found.size} bytes`);

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { UsageError } from '../errors.ts';
+import type { ImageContent, OnManifest } from '../mount/image-content.ts';
 import { type ServedImage, type ServeImageOptions, serveImage } from '../mount/serve-image.ts';
-import type { ImageSource } from '../oci/image.ts';
 import type { StartCommand } from '../prefetch/predictor.ts';
 import type { ProfileStore } from '../profile/profile-store.ts';
 import { ContainerFolder } from './container-folder.ts';
@@ -21,10 +21,10 @@ import { StartObserver, writeReport } from './start-report.ts';
 import { sweepContainers } from './sweep.ts';
 
 export interface RunImageOptions {
-  /** Called once; what it returns is closed in the end. */
-  readonly openSource: () => ImageSource;
+  /** Called once. */
+  readonly open: (onManifest: OnManifest | undefined, signal: AbortSignal) => Promise<ImageContent>;
   /** How the image is served; its workers are the caller's while nothing is mounted. */
-  readonly serve: Omit<ServeImageOptions, 'source' | 'mountPoint' | 'trace' | 'command' | 'signal'>;
+  readonly serve: Omit<ServeImageOptions, 'open' | 'mountPoint' | 'trace' | 'command'>;
   readonly container: ContainerOptions;
   /** Undefined: the first that works here. */
   readonly runtime: RuntimeName | undefined;
@@ -82,26 +82,24 @@ interface Run {
 
 async function runIn(folder: ContainerFolder, run: Run): Promise<number> {
   const { observer, options, signals } = run;
-  const source = options.openSource();
   const served = await serveImage({
     ...options.serve,
-    source,
+    open: (onManifest) => options.open(onManifest, signals.cancelled),
     mountPoint: folder.at('image'),
     trace: options.record !== undefined,
     command: (image) => startCommand(containerProcess(image, options.container, folder.name)),
-    signal: signals.cancelled,
   });
   observer?.reached('mounted');
   options.onServed?.(served);
   try {
-    if (options.eager) await fetchAll(source, served.image, options.serve.cache, signals.cancelled);
+    if (options.eager) await fetchAll(served.content, signals.cancelled);
     return await runServed(served, folder, run);
   } finally {
     observer?.reached('exit');
     if (options.record !== undefined) await saveRecording(served, options.record, options.serve.onFailure);
     await end(served, folder, run.runtime);
     if (observer !== undefined && options.report !== undefined)
-      await writeReport(options.report, observer.report(served.image));
+      await writeReport(options.report, observer.report(served.content.image));
   }
 }
 
@@ -110,7 +108,7 @@ async function runServed(
   folder: ContainerFolder,
   { runtime, privileges, signals, observer, options }: Run,
 ): Promise<number> {
-  const image = served.image.config.process;
+  const image = served.content.image.config.process;
   const { container, stateDir } = options;
   const process = containerProcess(image, container, folder.name);
   const stop = stopSignal(image.stopSignal);

@@ -7,7 +7,7 @@ import { recordProfile } from '../profile/record-profile.ts';
  * @param onFailure - told, in words, what of it is not as it should be
  */
 export async function saveRecording(
-  { trace, image }: ServedImage,
+  { trace, content }: ServedImage,
   { store, name }: { readonly store: ProfileStore; readonly name: string },
   onFailure: (message: string) => void,
 ): Promise<void> {
@@ -15,5 +15,5 @@ export async function saveRecording(
   const { reads, lost, pageExact } = trace.stop();
   if (lost > 0) onFailure(`${lost} reads were too many, and are not in profile "${name}"`);
   if (!pageExact) onFailure(`some pages are in profile "${name}" because the kernel read ahead`);
-  await store.save(recordProfile({ name, root: image.root, pageExact }, image.bootstrap, reads));
+  await store.save(recordProfile({ name, root: content.image.root, pageExact }, content.image.bootstrap, reads));
 }

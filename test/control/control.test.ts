@@ -8,6 +8,7 @@ import { ChunkCache } from '../../src/cache/chunk-cache.ts';
 import { findMounts } from '../../src/control/control-client.ts';
 import { ControlServer } from '../../src/control/control-server.ts';
 import { offerControl } from '../../src/control/offer-control.ts';
+import { openContent } from '../../src/mount/image-content.ts';
 import { MountWorkers } from '../../src/mount/mount-workers.ts';
 import { type ServedImage, serveImage } from '../../src/mount/serve-image.ts';
 import { openSource } from '../../src/transport/open.ts';
@@ -57,7 +58,13 @@ describe.skipIf(!isRoot())('ControlServer', () => {
     const mountPoint = path.join(directory, name);
     await mkdir(mountPoint);
     const source = openSource(reference, {});
-    return serveImage({ source, mountPoint, cache, server: new MountWorkers(1), onFailure: () => undefined });
+    return serveImage({
+      open: (onManifest) => openContent({ source, cache, onManifest }),
+      files: cache.files,
+      mountPoint,
+      server: new MountWorkers(1),
+      onFailure: () => undefined,
+    });
   }
 
   async function withControl(use: (control: ControlServer) => Promise<void>): Promise<void> {
@@ -79,8 +86,8 @@ describe.skipIf(!isRoot())('ControlServer', () => {
         status: 200,
         body: {
           pid: process.pid,
-          mounts: served.map(({ image: { root }, mountPoint }, i) => {
-            return { id: i + 1, image: reference, root, mountPoint, isRecording: false };
+          mounts: served.map(({ content, mountPoint }, i) => {
+            return { id: i + 1, image: reference, root: content.image.root, mountPoint, isRecording: false };
           }),
         },
       });
@@ -96,7 +103,7 @@ describe.skipIf(!isRoot())('ControlServer', () => {
       await run('find', [mount.status.mountPoint, '-type', 'f', '-size', '+0', '-exec', 'cat', '{}', '+']);
       const { profile, lost } = await mount.stopTrace('some');
       expect(lost).toBe(0);
-      expect(profile).toMatchObject({ name: 'some', root: served[1]?.image.root, runs: 1, pageExact: true });
+      expect(profile).toMatchObject({ name: 'some', root: served[1]?.content.image.root, runs: 1, pageExact: true });
       expect(profile.files.length).toBeGreaterThan(0);
     }));
 

@@ -5,6 +5,7 @@ import { ChunkCache } from '../../src/cache/chunk-cache.ts';
 import { attachProfile, type NewProfile } from '../../src/image/attach-profile.ts';
 import { findProfiles } from '../../src/image/find-profiles.ts';
 import { writeProfileManifest } from '../../src/image/profile-manifest.ts';
+import { openContent } from '../../src/mount/image-content.ts';
 import { MountWorkers } from '../../src/mount/mount-workers.ts';
 import { serveImage } from '../../src/mount/serve-image.ts';
 import { describeBytes } from '../../src/oci/canonical-json.ts';
@@ -117,9 +118,9 @@ describe.each(servers)('sluice optimize with $name', ({ name, start }) => {
     await mkdir(mountPoint);
     const cache = ChunkCache.open(cacheDirectory, { maximumBytes: 2 ** 30 });
     const served = await serveImage({
-      source: openSource(reference, {}),
+      open: (onManifest) => openContent({ source: openSource(reference, {}), cache, onManifest }),
       mountPoint,
-      cache,
+      files: cache.files,
       server: new MountWorkers(1),
       patience: { listMs: 30_000, indexMs: 30_000, stallMs: 30_000, totalMs: 30_000 },
       onFailure: (message) => console.warn(message),

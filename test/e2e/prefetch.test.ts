@@ -6,6 +6,7 @@ import { ChunkCache } from '../../src/cache/chunk-cache.ts';
 import type { RangeRequested } from '../../src/fetch/channels.ts';
 import { openChunks } from '../../src/image/open-chunks.ts';
 import { openImage } from '../../src/image/open-image.ts';
+import { openContent } from '../../src/mount/image-content.ts';
 import { MountWorkers } from '../../src/mount/mount-workers.ts';
 import { serveImage } from '../../src/mount/serve-image.ts';
 import { BootstrapFiles } from '../../src/prefetch/image-files.ts';
@@ -67,9 +68,9 @@ async function start({ reference, config }: ConvertedImage, prefetch: boolean, a
     const source = openSource(reference, {});
     subscribe('sluice:fetch:request', count);
     const served = await serveImage({
-      source,
+      open: (onManifest) => openContent({ source, cache, onManifest }),
       mountPoint,
-      cache,
+      files: cache.files,
       server: new MountWorkers(),
       prefetch,
       onFailure: (message) => console.warn(message),

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { ChunkCache } from '../../src/cache/chunk-cache.ts';
 import { attachProfile } from '../../src/image/attach-profile.ts';
+import { openContent } from '../../src/mount/image-content.ts';
 import { MountWorkers } from '../../src/mount/mount-workers.ts';
 import { type ServeImageOptions, serveImage } from '../../src/mount/serve-image.ts';
 import { openReferrerTarget, openSource } from '../../src/transport/open.ts';
@@ -29,7 +30,15 @@ function told(options: Pick<ServeImageOptions, 'profile' | 'trace'>): Promise<re
     const messages: string[] = [];
     const onFailure = (message: string): void => void messages.push(message.replace(reference, 'IMAGE'));
     const server = new MountWorkers(1);
-    const served = await serveImage({ source, mountPoint, cache, server, onFailure, prefetch: false, ...options });
+    const served = await serveImage({
+      open: (onManifest) => openContent({ source, cache, onManifest }),
+      files: cache.files,
+      mountPoint,
+      server,
+      onFailure,
+      prefetch: false,
+      ...options,
+    });
     await served.unmount();
     cache.close();
     return messages;

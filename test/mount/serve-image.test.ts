@@ -2,6 +2,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ChunkCache } from '../../src/cache/chunk-cache.ts';
 import { NotFoundError } from '../../src/errors.ts';
+import { openContent } from '../../src/mount/image-content.ts';
 import { MountWorkers } from '../../src/mount/mount-workers.ts';
 import { serveImage } from '../../src/mount/serve-image.ts';
 import type { ImageSource } from '../../src/oci/image.ts';
@@ -48,7 +49,13 @@ describe('serveImage()', () => {
       const cache = ChunkCache.open(path.join(directory, 'cache'), { maximumBytes: 2 ** 30 });
       const mountPoint = path.join(directory, 'nowhere');
       await expect(
-        serveImage({ source, mountPoint, cache, server: new MountWorkers(1), onFailure: () => undefined }),
+        serveImage({
+          open: (onManifest) => openContent({ source, cache, onManifest }),
+          files: cache.files,
+          mountPoint,
+          server: new MountWorkers(1),
+          onFailure: () => undefined,
+        }),
       ).rejects.toMatchObject({
         code,
       });

@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { byteStringFromText } from '../../src/byte-string.ts';
 import { ChunkCache } from '../../src/cache/chunk-cache.ts';
+import { openContent } from '../../src/mount/image-content.ts';
 import { MountWorkers } from '../../src/mount/mount-workers.ts';
 import { type ServedImage, serveImage } from '../../src/mount/serve-image.ts';
 import { openSource } from '../../src/transport/open.ts';
@@ -53,9 +54,9 @@ describe.skipIf(!isRoot() || !has('python3'))('MountTrace', () => {
 
   function serve(name: string): Promise<ServedImage> {
     return serveImage({
-      source: openSource(reference, {}),
+      open: (onManifest) => openContent({ source: openSource(reference, {}), cache, onManifest }),
       mountPoint: path.join(directory, name),
-      cache,
+      files: cache.files,
       server: new MountWorkers(2),
       onFailure: () => undefined,
       trace: true,
@@ -66,7 +67,7 @@ describe.skipIf(!isRoot() || !has('python3'))('MountTrace', () => {
     run('python3', ['-c', reader, path.join(served.mountPoint, file), ...steps]);
 
   function recorded(): readonly (readonly [string, number, number])[] {
-    const { erofs } = served.image.bootstrap;
+    const { erofs } = served.content.image.bootstrap;
     const names = new Map(
       ['big', 'other'].map((name) => [erofs.lookup(erofs.rootNid, byteStringFromText(name)), name] as const),
     );
