@@ -80,6 +80,7 @@ napi_value Mount(napi_env env, napi_callback_info info);
 napi_value Umount(napi_env env, napi_callback_info info);
 napi_value MountErofs(napi_env env, napi_callback_info info);
 napi_value PunchHole(napi_env env, napi_callback_info info);
+napi_value CopyFileRange(napi_env env, napi_callback_info info);
 napi_value Flock(napi_env env, napi_callback_info info);
 napi_value SocketPair(napi_env env, napi_callback_info info);
 napi_value SendDescriptors(napi_env env, napi_callback_info info);

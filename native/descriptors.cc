@@ -1,4 +1,4 @@
-// What is done to open files: holes, locks, passing them to another process, cloning a FUSE connection.
+// What is done to open files: holes, copies, locks, passing them to another process, cloning a FUSE connection.
 #include "arguments.h"
 
 #include <errno.h>
@@ -71,6 +71,25 @@ napi_value PunchHole(napi_env env, napi_callback_info info) {
   const int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
   if (Restarting([&] { return fallocate(fd, mode, offset, length); }) != 0) return ThrowErrno(env, errno, "fallocate");
   return nullptr;
+}
+
+napi_value CopyFileRange(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "copyFileRange");
+  const int source = arguments.Descriptor(0, "fdIn");
+  loff_t from = arguments.Offset(1, "offsetIn");
+  const int target = arguments.Descriptor(2, "fdOut");
+  loff_t to = arguments.Offset(3, "offsetOut");
+  const int64_t length = arguments.Offset(4, "length");
+  if (arguments.Failed()) return nullptr;
+  int64_t copied = 0;
+  while (copied < length) {
+    const size_t rest = static_cast<size_t>(length - copied);
+    const ssize_t count = Restarting([&] { return copy_file_range(source, &from, target, &to, rest, 0); });
+    if (count < 0) return ThrowErrno(env, errno, "copy_file_range");
+    if (count == 0) break;
+    copied += count;
+  }
+  return Number(env, static_cast<double>(copied));
 }
 
 napi_value Flock(napi_env env, napi_callback_info info) {

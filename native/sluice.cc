@@ -10,6 +10,7 @@ NAPI_MODULE_INIT() {
       {"umount", sluice::Umount},
       {"mountErofs", sluice::MountErofs},
       {"punchHole", sluice::PunchHole},
+      {"copyFileRange", sluice::CopyFileRange},
       {"flock", sluice::Flock},
       {"socketPair", sluice::SocketPair},
       {"sendDescriptors", sluice::SendDescriptors},

@@ -21,6 +21,11 @@ export interface Native {
   mountErofs(source: string, target: string, devices: readonly string[]): void;
   /** fallocate(2): gives the range back to the disk; it reads as zeros, the file keeps its size. Bytes. */
   punchHole(fd: number, offset: number, length: number): void;
+  /**
+   * copy_file_range(2): within the kernel, and by sharing the blocks where the file system can. Bytes.
+   * @returns bytes copied: less than `length` when the source ends before
+   */
+  copyFileRange(fdIn: number, offsetIn: number, fdOut: number, offsetOut: number, length: number): number;
   /** flock(2). @returns false when `wait` is false and another open file holds the lock */
   flock(fd: number, mode: 'shared' | 'exclusive' | 'unlock', wait: boolean): boolean;
   /** socketpair(2) of unix stream sockets, blocking. */

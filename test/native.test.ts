@@ -129,6 +129,12 @@ describe.skipIf(loaded === undefined)('Native', () => {
       'Cannot call punchHole: offset must be a whole number from 0 to 9007199254740991',
     ],
     ['punchHole', [-1, 0, 1], RangeError, 'Cannot call punchHole: fd must be a whole number from 0 to 2147483647'],
+    [
+      'copyFileRange',
+      [0, 0, 0, -1, 1],
+      RangeError,
+      'Cannot call copyFileRange: offsetOut must be a whole number from 0 to 9007199254740991',
+    ],
     ['flock', [0, 'both', true], RangeError, 'Cannot call flock: mode must be shared, exclusive or unlock'],
     ['flock', [0, 'shared', 1], TypeError, 'Cannot call flock: wait must be a boolean'],
     [
@@ -312,6 +318,22 @@ describe.skipIf(loaded === undefined)('Native', () => {
     readSync(fd, bytes, 0, 8192, offset);
     closeSync(fd);
     expect(bytes.indexOf(1)).toBe(4096);
+  });
+
+  it('copyFileRange() copies up to the end of the source, to any place', () => {
+    const source = path.join(directory, 'copied-from');
+    writeFileSync(source, Buffer.alloc(12_000, 7));
+    const from = openSync(source, 'r');
+    const to = openSync(path.join(directory, 'copied-to'), 'w+');
+    const far = 2 ** 40;
+    expect(native.copyFileRange(from, 1000, to, far, 8000)).toBe(8000);
+    expect(native.copyFileRange(from, 10_000, to, 0, 8000)).toBe(2000);
+    const bytes = Buffer.alloc(9000);
+    expect(readSync(to, bytes, 0, 9000, far)).toBe(8000);
+    expect(bytes.subarray(0, 8000)).toEqual(Buffer.alloc(8000, 7));
+    closeSync(to);
+    expect(failure(() => native.copyFileRange(from, 0, to, 0, 1))).toMatchObject({ syscall: 'copy_file_range' });
+    closeSync(from);
   });
 
   it('flock() gives a lock to one open file, and readers share it', () => {
