@@ -95,6 +95,7 @@ export const errorTable = {
   SLUICE_NATIVE_MISSING: fuse,
   SLUICE_CONTROL_UNAVAILABLE: fuse,
   SLUICE_BENCH_FAILED: fuse,
+  SLUICE_UPGRADE_FAILED: fuse,
   // Container: the OCI runtime and what it needs of image and machine.
   SLUICE_RUNTIME_MISSING: container,
   SLUICE_RUNTIME_FAILED: container,
