@@ -21,6 +21,7 @@ const benchmarks = {
   'fuse-request': ['5', '1000'],
   read: ['2', '64', '4000'],
   find: ['2', '2000'],
+  'first-read': ['1', '64'],
   conversion: ['1'],
   sizes: ['redis'],
   memory: ['1'],
