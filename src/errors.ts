@@ -87,6 +87,7 @@ export const errorTable = {
   SLUICE_CACHE_FULL: { errno: ENOSPC, exit: exitStatus.cache, retryable: true },
   SLUICE_CACHE_LOCKED: { errno: EIO, exit: exitStatus.cache, retryable: true },
   SLUICE_CACHE_UNSAFE: cache,
+  SLUICE_PIN_TOO_LARGE: cache,
   // FUSE and the system calls around it.
   SLUICE_FUSE_PROTOCOL: fuse,
   SLUICE_FUSE_UNAVAILABLE: fuse,

@@ -2,17 +2,24 @@ import type { ChunkMap } from '../chunk/chunk-map.ts';
 import { type DigestAlgorithm, hash } from '../digest/hash.ts';
 import type { CacheViewDescriptor } from './cache-view.ts';
 import { cacheChannels } from './channels.ts';
+import type { FoundChunk } from './chunk-finder.ts';
 import type { ChunkRun, DeviceFiles } from './device-files.ts';
 import { isPresent } from './generation.ts';
+
+/** Whether somebody waits for a chunk, or will want it: what is read ahead and never used is evicted first. */
+export type ChunkUse = 'demand' | 'ahead';
 
 /** What a device asks of the cache it belongs to. */
 export interface DeviceOwner {
   /** One u32: the tick of the eviction order. */
   readonly tick: SharedArrayBuffer;
-  /** False while the disk is given time to recover. */
-  isWritable(): boolean;
+  /** Makes room. False when there is none, or while the disk is given time to recover. */
+  admits(bytes: number): boolean;
+  /** Looks for a chunk in all other devices. */
+  find(device: CachedDevice, chunk: number): FoundChunk | undefined;
   used(device: CachedDevice, chunk: number): void;
-  stored(device: CachedDevice, chunk: number): void;
+  /** @param use - `ahead`: nobody asked for the chunk yet */
+  stored(device: CachedDevice, chunk: number, use: ChunkUse): void;
   /** @param error - undefined when a lock could not be had in time */
   failed(device: CachedDevice, error: unknown): void;
   /** The device's last user is gone. */
@@ -22,11 +29,17 @@ export interface DeviceOwner {
 /** What a device is made of. */
 export interface DeviceParts {
   readonly id: number;
+  readonly name: string;
   readonly blob: string;
   readonly chunks: ChunkMap;
   readonly algorithm: DigestAlgorithm;
   /** Taken over. */
   readonly files: DeviceFiles;
+}
+
+interface LoadedChunk {
+  readonly bytes: Uint8Array;
+  readonly generation: number;
 }
 
 /**
@@ -37,23 +50,27 @@ export interface DeviceParts {
  */
 export class CachedDevice {
   readonly id: number;
+  /** Of its folder. */
+  readonly name: string;
   /** 64 hex digits. */
   readonly blob: string;
   readonly chunks: ChunkMap;
   /** Tick of each chunk's last use, by any thread. */
   readonly lastUsed: Uint32Array<SharedArrayBuffer>;
-  readonly #algorithm: DigestAlgorithm;
-  readonly #files: DeviceFiles;
+  /** Of the chunks. */
+  readonly algorithm: DigestAlgorithm;
+  #files: DeviceFiles;
   readonly #owner: DeviceOwner;
-  readonly #verified: Uint32Array<SharedArrayBuffer>;
+  #verified: Uint32Array<SharedArrayBuffer>;
   #users = 1;
   #touchedAt = 0;
 
   constructor(parts: DeviceParts, owner: DeviceOwner) {
     this.id = parts.id;
+    this.name = parts.name;
     this.blob = parts.blob;
     this.chunks = parts.chunks;
-    this.#algorithm = parts.algorithm;
+    this.algorithm = parts.algorithm;
     this.#files = parts.files;
     this.#owner = owner;
     this.#verified = sharedWords(parts.chunks.count);
@@ -72,11 +89,11 @@ export class CachedDevice {
     };
   }
 
-  /** @returns the whole chunk, verified, in a buffer of the caller's; undefined when it has to be fetched */
-  load(chunk: number): Uint8Array | undefined {
+  /** @returns the whole chunk, verified, in a buffer of the caller's; undefined when it is not here */
+  load(chunk: number, use: ChunkUse = 'demand'): Uint8Array | undefined {
     try {
-      const bytes = this.#load(chunk);
-      if (bytes !== undefined) this.#owner.used(this, chunk);
+      const bytes = this.#load(chunk)?.bytes;
+      if (bytes !== undefined && use === 'demand') this.#owner.used(this, chunk);
       return bytes;
     } catch (error) {
       this.#owner.failed(this, error);
@@ -85,18 +102,78 @@ export class CachedDevice {
   }
 
   /**
+   * The same chunk from another blob's device, kept here too when that is possible.
+   * @returns as {@link CachedDevice.load}
+   */
+  copy(chunk: number, use: ChunkUse = 'demand'): Uint8Array | undefined {
+    if (this.#users === 0) return undefined;
+    let found: FoundChunk | undefined;
+    try {
+      found = this.#owner.find(this, chunk);
+      if (found === undefined) return undefined;
+      this.store(chunk, found.bytes, use, found);
+      const { bytes, blob: from } = found;
+      if (cacheChannels.copied.hasSubscribers) {
+        cacheChannels.copied.publish({ blob: this.blob, chunk, bytes: bytes.length, from });
+      }
+      return bytes;
+    } catch (error) {
+      this.#owner.failed(this, error);
+      return undefined;
+    } finally {
+      found?.close();
+    }
+  }
+
+  /** A chunk of this device, for another one that lacks it. Counts as no use. */
+  find(chunk: number): FoundChunk | undefined {
+    const loaded = this.#load(chunk);
+    if (loaded === undefined) return undefined;
+    const { bytes, generation } = loaded;
+    const files = this.#files;
+    return {
+      bytes,
+      blob: this.blob,
+      dataFd: files.dataFd,
+      offset: this.chunks.uncompressedOffset(chunk),
+      isStillThere: () => files.generation(chunk) === generation,
+      close: () => undefined,
+    };
+  }
+
+  /**
+   * Hashes what lies on disk, also when that was done before. A bad chunk is dropped, and fetched again when it is read.
+   * @returns undefined when the chunk is not there
+   */
+  check(chunk: number): boolean | undefined {
+    if (this.#users === 0) return undefined;
+    const found = this.#read(chunk);
+    if (found === undefined) return undefined;
+    const good = this.isContent(chunk, found.bytes);
+    if (!good) this.#files.drop(chunk, found.generation);
+    return good;
+  }
+
+  /** Whether `bytes` are what the chunk's digest says. */
+  isContent(chunk: number, bytes: Uint8Array): boolean {
+    return Buffer.compare(hash(this.algorithm, bytes), this.chunks.digest(chunk)) === 0;
+  }
+
+  /**
    * Keeps a chunk for later reads. A cache that cannot take it (disk full or broken, lock held for too long) says so on
    * a channel and is left alone for a while: the caller has the bytes and goes on.
    * @param bytes - verified by the caller; not kept
+   * @param found - where the same bytes lie already
    * @returns whether the chunk is in the cache now
    */
-  store(chunk: number, bytes: Uint8Array): boolean {
+  store(chunk: number, bytes: Uint8Array, use: ChunkUse = 'demand', found?: FoundChunk): boolean {
     const length = this.chunks.uncompressedLength(chunk);
     if (bytes.length !== length)
       throw new RangeError(`Cannot store chunk ${chunk}: ${bytes.length} bytes, not ${length}`);
-    if (this.#users === 0 || !this.#owner.isWritable()) return false;
+    if (this.#users === 0) return false;
     try {
-      return this.#isVerified(chunk) || this.#store(chunk, bytes);
+      if (this.#isVerified(chunk)) return true;
+      return this.#owner.admits(length) && this.#files.isThere && this.#store(chunk, bytes, use, found);
     } catch (error) {
       this.#owner.failed(this, error);
       return false;
@@ -134,6 +211,23 @@ export class CachedDevice {
     }
   }
 
+  /** Whether its files lie in the cache's folder still. */
+  isStillThere(): boolean {
+    return this.#files.isStillThere();
+  }
+
+  /**
+   * Goes on with other files, because those it had are gone from the cache. Views that workers have keep the old ones,
+   * and the table of what was verified in them, which nothing is added to any more.
+   * @param files - taken over
+   */
+  reattach(files: DeviceFiles): void {
+    this.#verified.fill(0);
+    this.#verified = sharedWords(this.chunks.count);
+    this.#files.close();
+    this.#files = files;
+  }
+
   /** One more user, who closes it too. */
   retain(): this {
     this.#users++;
@@ -147,34 +241,39 @@ export class CachedDevice {
     this.#files.close();
   }
 
-  #store(chunk: number, bytes: Uint8Array): boolean {
-    const generation = this.#files.commit(chunk, bytes);
+  #store(chunk: number, bytes: Uint8Array, use: ChunkUse, found: FoundChunk | undefined): boolean {
+    const generation = this.#files.commit(chunk, bytes, found);
     if (generation === undefined) {
       this.#owner.failed(this, undefined);
       return false;
     }
     Atomics.store(this.#verified, chunk, generation);
-    this.#owner.stored(this, chunk);
+    this.#owner.stored(this, chunk, use);
     return true;
   }
 
-  #load(chunk: number): Uint8Array | undefined {
+  #load(chunk: number): LoadedChunk | undefined {
     // The numbers of closed descriptors may stand for other files by now.
     if (this.#users === 0) return undefined;
     const verified = this.#verified[chunk];
+    const found = this.#read(chunk);
+    if (found === undefined || found.generation === verified) return found;
+    const good = this.isContent(chunk, found.bytes);
+    if (cacheChannels.verified.hasSubscribers) cacheChannels.verified.publish({ blob: this.blob, chunk, good });
+    if (!good) {
+      this.#files.drop(chunk, found.generation);
+      return undefined;
+    }
+    Atomics.store(this.#verified, chunk, found.generation);
+    return found;
+  }
+
+  /** What is on disk under a generation that stood before and after. */
+  #read(chunk: number): LoadedChunk | undefined {
     const generation = this.#files.generation(chunk);
     if (!isPresent(generation)) return undefined;
     const bytes = this.#files.readData(chunk);
-    if (bytes === undefined || this.#files.generation(chunk) !== generation) return undefined;
-    if (generation === verified) return bytes;
-    const good = Buffer.compare(hash(this.#algorithm, bytes), this.chunks.digest(chunk)) === 0;
-    if (cacheChannels.verified.hasSubscribers) cacheChannels.verified.publish({ blob: this.blob, chunk, good });
-    if (!good) {
-      this.#files.drop(chunk, generation);
-      return undefined;
-    }
-    Atomics.store(this.#verified, chunk, generation);
-    return bytes;
+    return bytes !== undefined && this.#files.generation(chunk) === generation ? { bytes, generation } : undefined;
   }
 
   #isVerified(chunk: number): boolean {

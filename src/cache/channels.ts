@@ -13,6 +13,14 @@ export interface ChunkVerified {
   /** False: the bytes on disk were wrong; the chunk was dropped. */
   readonly good: boolean;
 }
+/** Published on `sluice:cache:copied`: a chunk was found in another blob's device, and needs not be fetched. */
+export interface ChunkCopied {
+  readonly blob: string;
+  readonly chunk: number;
+  readonly bytes: number;
+  /** The other blob's digest, 64 hex digits. */
+  readonly from: string;
+}
 /** Published on `sluice:cache:evicted`. */
 export interface ChunksEvicted {
   readonly blob: string;
@@ -28,6 +36,7 @@ export interface CacheFailed {
 export const cacheChannels = {
   stored: channel('sluice:cache:stored'),
   verified: channel('sluice:cache:verified'),
+  copied: channel('sluice:cache:copied'),
   evicted: channel('sluice:cache:evicted'),
   failed: channel('sluice:cache:failed'),
 };

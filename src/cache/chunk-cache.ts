@@ -1,35 +1,78 @@
 import path from 'node:path';
 import type { ChunkMap } from '../chunk/chunk-map.ts';
-import { createHasher, type DigestAlgorithm } from '../digest/hash.ts';
-import { CacheError, SluiceError } from '../errors.ts';
+import type { DigestAlgorithm } from '../digest/hash.ts';
+import { CacheError, type SluiceError } from '../errors.ts';
 import { loadNative } from '../native.ts';
-import { CachedDevice, type DeviceOwner } from './cached-device.ts';
+import { cacheError, translate } from './cache-error.ts';
+import { CachedDevice, type ChunkUse, type DeviceOwner } from './cached-device.ts';
 import { cacheChannels } from './channels.ts';
-import { type ChunkRun, DeviceFiles } from './device-files.ts';
-import { type DeviceEntry, ensureFolder, ensureRoot, listDevices, openDeviceFiles } from './directory.ts';
+import { ChunkFinder, type FoundChunk } from './chunk-finder.ts';
+import { DeviceFiles } from './device-files.ts';
+import { deviceFolderName, deviceMapBytes, keepDeviceMap, readDeviceMap } from './device-map.ts';
+import { ensureFolder, ensureRoot, isHeldByAnybody, listDevices, openDeviceFiles } from './directory.ts';
 import { type CacheEngine, type CacheNative, cacheEngine } from './engine.ts';
-import { EvictionOrder } from './eviction-order.ts';
+import { Evictor } from './evictor.ts';
 import { FileStore } from './file-store.ts';
-import { evictStranger } from './stranger.ts';
+import { type Pin, Pins } from './pins.ts';
+import { type Bounds, defaultMinimumFree, type Measured, Room } from './room.ts';
 
 /** How a cache is opened. */
 export interface ChunkCacheOptions {
   /** Bound on the disk the whole cache uses, all processes together. Bytes. */
   readonly maximumBytes: number;
+  /** What the cache leaves free on its disk. Bytes. Default: 2 GiB, or a twentieth of a small disk. */
+  readonly minimumFreeBytes?: number | undefined;
   /** The addon's part; `null` does without even where it is built. Default: the addon, when it is there. */
   readonly native?: CacheNative | null;
 }
 
 /** A device in the cache, for people. */
 export interface CachedBlob {
+  /** Of its folder: the same blob can be there for images that cut it differently. */
+  readonly name: string;
   /** 64 hex digits. */
   readonly blob: string;
   /** Bytes of disk in use. */
   readonly bytes: number;
   /** Milliseconds since the epoch, exact to a minute or so. */
   readonly lastUsedMs: number;
-  /** Whether this process has it open. */
+  /** Whether a process has it open; without the addon only this process is known of. */
   readonly isOpen: boolean;
+  readonly isPinned: boolean;
+}
+
+/** How the cache is doing. Sizes are bytes. */
+export interface CacheState extends Bounds {
+  /** False: chunks are not kept at the moment. Reads go on. */
+  readonly writable: boolean;
+  /** Why not, in words. */
+  readonly reason: string | undefined;
+  /** In use, by all processes together. */
+  readonly bytes: number;
+  /** Free on the cache's disk. */
+  readonly freeBytes: number;
+}
+
+/** An image to pin, and the documents it is opened from. */
+export interface PinRequest extends Omit<Pin, 'devices'> {
+  readonly devices: readonly {
+    readonly blob: string;
+    readonly chunks: ChunkMap;
+    readonly algorithm: DigestAlgorithm;
+  }[];
+}
+
+/** What {@link ChunkCache.verify} found in one device. */
+export interface VerifiedDevice {
+  /** 64 hex digits. */
+  readonly blob: string;
+  /** Chunks that are local. */
+  readonly chunks: number;
+  readonly bytes: number;
+  /** Chunks whose bytes were wrong; they are dropped. */
+  readonly bad: number;
+  /** False: the device's chunk map was not there to verify it with. */
+  readonly isKnown: boolean;
 }
 
 /** A disk that failed is left alone for so long. */
@@ -48,39 +91,53 @@ const QUIET_MS = 10 * HEARTBEAT_MS;
 const EVICTION_SHARE = 1 / 16;
 const MAXIMUM_EVICTION = 64 * 1024 * 1024;
 
-/** This part of what is free may be stored before the disk is asked again: other processes store too. */
-const UNMEASURED_SHARE = 1 / 8;
-
 /** The disk may give back less than a chunk's length; after so many rounds the next store tries again. */
 const MAXIMUM_EVICTION_ROUNDS = 8;
+
+/** How often it is looked whether the open devices' files are still in the cache. */
+const LOOK_MS = 2_000;
+
+/** Chunks hashed by {@link ChunkCache.verify} between two turns of the event loop: some milliseconds. */
+const CHUNKS_PER_TURN = 32;
 
 /**
  * The on-disk cache of verified, uncompressed chunks, shared by every process that opens the same directory (ADR-0003).
  *
  * What it uses is measured, not recorded, so no crash can make the account wrong. Main thread only; worker threads read
- * through {@link CacheView}.
+ * through {@link CacheView}. Nothing that goes wrong with its disk is thrown once it is open: reads go on without it.
  */
 export class ChunkCache implements DeviceOwner {
   readonly tick = new SharedArrayBuffer(Uint32Array.BYTES_PER_ELEMENT);
   /** Manifests, configs and bootstraps. */
   readonly files: FileStore;
+  readonly #root: string;
   readonly #folder: string;
   readonly #engine: CacheEngine;
-  readonly #maximumBytes: number;
   readonly #devices = new Map<string, CachedDevice>();
-  readonly #order = new EvictionOrder<CachedDevice>(new Uint32Array(this.tick));
+  readonly #finder: ChunkFinder;
+  readonly #pins: Pins;
+  readonly #evictor: Evictor;
+  readonly #room: Room;
   readonly #heartbeat: NodeJS.Timeout;
   #nextId = 0;
-  /** Bytes that may be stored before usage is measured again. */
-  #room = 0;
   #resumeAt = 0;
+  #lookAt = 0;
+  /** Why chunks are not kept; undefined when they are. */
+  #trouble: SluiceError | undefined;
 
-  private constructor(root: string, engine: CacheEngine, maximumBytes: number) {
+  private constructor(root: string, engine: CacheEngine, options: ChunkCacheOptions) {
+    const { maximumBytes, minimumFreeBytes = defaultMinimumFree(root) } = options;
+    this.#root = root;
     this.#engine = engine;
-    this.#maximumBytes = maximumBytes;
     this.#folder = path.join(root, engine.folder);
     ensureFolder(this.#folder);
-    this.files = new FileStore(path.join(this.#folder, 'files'), maximumBytes);
+    this.#finder = new ChunkFinder(this.#folder, this.#devices);
+    this.#pins = new Pins(path.join(this.#folder, 'pins'));
+    this.files = new FileStore(path.join(this.#folder, 'files'), maximumBytes, () => this.#pins.files());
+    const { tick } = this;
+    const devices = this.#devices;
+    this.#evictor = new Evictor({ folder: this.#folder, engine, devices, pins: this.#pins, tick, quietMs: QUIET_MS });
+    this.#room = new Room(this.#folder, { maximumBytes, minimumFreeBytes }, () => this.usage());
     this.#heartbeat = setInterval(() => this.#beat(), HEARTBEAT_MS).unref();
   }
 
@@ -90,23 +147,25 @@ export class ChunkCache implements DeviceOwner {
    */
   static open(directory: string, options: ChunkCacheOptions): ChunkCache {
     const native = options.native === undefined ? loadNative() : (options.native ?? undefined);
-    return translate(directory, () => new ChunkCache(ensureRoot(directory), cacheEngine(native), options.maximumBytes));
+    return translate(directory, () => new ChunkCache(ensureRoot(directory), cacheEngine(native), options));
   }
 
   /**
    * Opens the cache of one device. Opening it again gives the same one; each opening is closed by itself.
+   * A disk that cannot take it does not matter: nothing is kept then, until it can.
    * @param blob - 64 hex digits: the layer blob's SHA-256
-   * @throws {CacheError} SLUICE_CACHE_UNSAFE, SLUICE_CACHE_IO, SLUICE_CACHE_FULL, SLUICE_CACHE_LOCKED
+   * @throws {CacheError} SLUICE_CACHE_UNSAFE
    */
   openDevice(blob: string, chunks: ChunkMap, algorithm: DigestAlgorithm): CachedDevice {
-    const name = `${blob}-${mapDigest(chunks, algorithm)}`;
+    const map = deviceMapBytes({ chunks, algorithm });
+    const name = deviceFolderName(blob, map);
     const known = this.#devices.get(name)?.retain();
     if (known !== undefined) return known;
-    const folder = path.join(this.#folder, name);
-    const files = translate(folder, () => new DeviceFiles(openDeviceFiles(folder, this.#engine), chunks, this.#engine));
-    const device = new CachedDevice({ id: this.#nextId++, blob, chunks, algorithm, files }, this);
+    const files = this.#openFiles(name, chunks, map);
+    const device = new CachedDevice({ id: this.#nextId++, name, blob, chunks, algorithm, files }, this);
     this.#devices.set(name, device);
-    this.#order.add(device, device.present());
+    this.#evictor.opened(device);
+    this.#finder.opened();
     return device;
   }
 
@@ -115,21 +174,99 @@ export class ChunkCache implements DeviceOwner {
     return this.#deviceUsage() + this.files.usage();
   }
 
-  /** Evicts until at most `maximumBytes` are in use: chunks first, then files. @returns bytes in use then */
+  /** Looks at the disk; when it was in trouble, looks whether it still is. */
+  state(): CacheState {
+    if (this.#trouble?.code === 'SLUICE_CACHE_FULL' && performance.now() >= this.#resumeAt) this.admits(0);
+    let measured: Pick<Measured, 'bytes' | 'freeBytes'> = { bytes: 0, freeBytes: 0 };
+    try {
+      measured = this.#room.measure();
+    } catch (error) {
+      this.failed(undefined, error);
+    }
+    const { bytes, freeBytes } = measured;
+    const reason = this.#trouble?.message;
+    return { writable: reason === undefined, reason, bytes, freeBytes, ...this.#room.bounds };
+  }
+
+  /**
+   * Evicts until at most `maximumBytes` are in use: chunks first, then files. What is pinned stays, and files that a
+   * mount needs.
+   * @returns bytes in use then
+   */
   async prune(maximumBytes: number): Promise<number> {
-    this.#shrink(maximumBytes, maximumBytes);
+    this.#shrink(this.usage(), maximumBytes);
     if (this.usage() > maximumBytes) await this.files.trim(Math.max(0, maximumBytes - this.#deviceUsage()));
     this.#resumeAt = 0;
     return this.usage();
   }
 
   list(): CachedBlob[] {
-    return listDevices(this.#folder).map(({ name, blob, bytes, lastUsedMs }) => ({
+    const pinned = this.#pins.devices();
+    return listDevices(this.#folder).map(({ name, blob, bytes, lastUsedMs, path: devicePath }) => ({
+      name,
       blob,
       bytes,
       lastUsedMs,
-      isOpen: this.#devices.has(name),
+      isOpen: this.#devices.has(name) || isHeldByAnybody(devicePath, this.#engine),
+      isPinned: pinned.has(name),
     }));
+  }
+
+  /**
+   * Hashes every local chunk of every device, and drops the wrong ones: who has them open misses them, and fetches them
+   * anew. One device at a time, as the caller asks for them.
+   */
+  async *verify(signal?: AbortSignal): AsyncGenerator<VerifiedDevice> {
+    for (const { name, blob, path: devicePath, bytes } of listDevices(this.#folder)) {
+      const map = this.#devices.get(name) ?? readDeviceMap(devicePath);
+      if (map === undefined) {
+        yield { blob, chunks: 0, bytes, bad: 0, isKnown: false };
+        continue;
+      }
+      const device = this.openDevice(blob, map.chunks, map.algorithm);
+      try {
+        yield await verifyDevice(device, signal);
+      } finally {
+        device.close();
+      }
+    }
+  }
+
+  /**
+   * Keeps everybody from evicting an image. Nothing is fetched.
+   * @throws {CacheError} SLUICE_PIN_TOO_LARGE when the pinned images, all of them local, would not fit the cache;
+   *   SLUICE_CACHE_IO, SLUICE_CACHE_FULL
+   */
+  async pin({ devices, ...image }: PinRequest): Promise<void> {
+    const pinned = this.#pins.devices();
+    const own = devices.map(({ blob, chunks, algorithm }) => ({
+      name: deviceFolderName(blob, deviceMapBytes({ chunks, algorithm })),
+      bytes: chunks.deviceSize,
+    }));
+    for (const { name, bytes } of own) pinned.set(name, bytes);
+    const total = [...pinned.values()].reduce((sum, bytes) => sum + bytes, 0);
+    const { maximumBytes } = this.#room.bounds;
+    if (total > maximumBytes) {
+      throw new CacheError(
+        'SLUICE_PIN_TOO_LARGE',
+        `Cannot pin "${image.reference}": ${total} bytes would be pinned, the cache is bound to ${maximumBytes}`,
+        { facts: { pinnedBytes: total, maximumBytes } },
+      );
+    }
+    try {
+      await this.#pins.add({ ...image, devices: own });
+    } catch (error) {
+      throw cacheError(error, image.reference);
+    }
+  }
+
+  /** Lets an image be evicted again. @param root - of a pin of {@link ChunkCache.pins} */
+  unpin(root: string): void {
+    translate(root, () => this.#pins.remove(root));
+  }
+
+  pins(): Pin[] {
+    return this.#pins.list();
   }
 
   /** The devices are closed by those who opened them, before or after. */
@@ -137,30 +274,64 @@ export class ChunkCache implements DeviceOwner {
     clearInterval(this.#heartbeat);
   }
 
-  isWritable(): boolean {
-    return performance.now() >= this.#resumeAt;
+  admits(bytes: number): boolean {
+    if (performance.now() < this.#resumeAt) return false;
+    if (this.#room.take(bytes)) return true;
+    try {
+      return this.#makeRoom(bytes);
+    } catch (error) {
+      this.failed(undefined, error);
+      return false;
+    }
+  }
+
+  find(device: CachedDevice, chunk: number): FoundChunk | undefined {
+    return this.#finder.find(device, chunk);
   }
 
   used(device: CachedDevice, chunk: number): void {
-    this.#order.use(device, chunk);
+    this.#evictor.used(device, chunk);
   }
 
-  stored(device: CachedDevice, chunk: number): void {
-    const bytes = device.chunks.uncompressedLength(chunk);
-    this.#order.use(device, chunk);
-    if (cacheChannels.stored.hasSubscribers) cacheChannels.stored.publish({ blob: device.blob, chunk, bytes });
-    this.#room -= bytes;
-    if (this.#room <= 0) this.#balance();
+  stored(device: CachedDevice, chunk: number, use: ChunkUse): void {
+    this.#trouble = undefined;
+    if (use === 'demand') this.#evictor.used(device, chunk);
+    else this.#evictor.expected(device, chunk);
+    if (!cacheChannels.stored.hasSubscribers) return;
+    cacheChannels.stored.publish({ blob: device.blob, chunk, bytes: device.chunks.uncompressedLength(chunk) });
   }
 
   failed(device: CachedDevice | undefined, cause: unknown): void {
     this.#resumeAt = performance.now() + (cause === undefined ? LOCK_PAUSE_MS : DISK_PAUSE_MS);
-    cacheChannels.failed.publish({ blob: device?.blob, error: cacheError(cause, device?.blob ?? this.#folder) });
+    this.#trouble = cacheError(cause, device?.blob ?? this.#folder);
+    cacheChannels.failed.publish({ blob: device?.blob, error: this.#trouble });
   }
 
   released(device: CachedDevice): void {
-    this.#order.remove(device);
-    for (const [name, known] of this.#devices) if (known === device) this.#devices.delete(name);
+    this.#evictor.closed(device);
+    this.#devices.delete(device.name);
+  }
+
+  #openFiles(name: string, chunks: ChunkMap, map: Uint8Array): DeviceFiles {
+    const folder = path.join(this.#folder, name);
+    try {
+      return this.#openNow(folder, chunks, map);
+    } catch (cause) {
+      const error = cacheError(cause, folder);
+      if (error.code === 'SLUICE_CACHE_UNSAFE') throw error;
+      this.failed(undefined, error);
+      return DeviceFiles.nowhere(folder, chunks, this.#engine);
+    }
+  }
+
+  #openNow(folder: string, chunks: ChunkMap, map: Uint8Array): DeviceFiles {
+    const files = new DeviceFiles(openDeviceFiles(folder, this.#engine), chunks, this.#engine);
+    try {
+      keepDeviceMap(folder, map);
+    } catch {
+      // A full disk. The device works without, and whoever opens it next tries again.
+    }
+    return files;
   }
 
   #deviceUsage(): number {
@@ -169,136 +340,74 @@ export class ChunkCache implements DeviceOwner {
 
   #beat(): void {
     for (const device of this.#devices.values()) device.touch();
-    if (this.isWritable()) this.#balance();
+    this.files.renew();
+    this.admits(0);
   }
 
-  /** Brings the cache below its bound, and decides when to look again. */
-  #balance(): void {
-    try {
-      const step = Math.min(this.#maximumBytes * EVICTION_SHARE, MAXIMUM_EVICTION);
-      const usage = this.#shrink(this.#maximumBytes, this.#maximumBytes - step);
-      this.#room = (this.#maximumBytes - usage) * UNMEASURED_SHARE;
-    } catch (error) {
-      this.failed(undefined, error);
+  /** Brings the cache so far below its limit that `bytes` fit; false, and said so, when that cannot be. */
+  #makeRoom(bytes: number): boolean {
+    this.#reattach();
+    const measured = this.#room.measure();
+    const { limit } = measured;
+    if (this.#room.grant(measured, bytes)) return this.#isFine();
+    const step = Math.min(limit * EVICTION_SHARE, MAXIMUM_EVICTION);
+    const left = this.#shrink(measured.bytes, limit - Math.max(step, bytes));
+    if (this.#room.grant({ ...measured, bytes: left }, bytes)) return this.#isFine();
+    const { freeBytes, bytes: used } = this.#room.measure();
+    const facts = { bytes: used, freeBytes, ...this.#room.bounds };
+    const why = `no room: ${used} bytes in use, ${freeBytes} free on the disk`;
+    this.failed(
+      undefined,
+      new CacheError('SLUICE_CACHE_FULL', `Cannot use cache of "${this.#folder}": ${why}`, { facts }),
+    );
+    return false;
+  }
+
+  #isFine(): true {
+    // A disk that cannot be written to may have room all the same: a chunk that is stored tells.
+    if (this.#trouble?.code !== 'SLUICE_CACHE_IO') this.#trouble = undefined;
+    return true;
+  }
+
+  /** Somebody may have removed the cache, or parts of it, or the disk could not take a device when it was opened. */
+  #reattach(): void {
+    if (performance.now() < this.#lookAt) return;
+    this.#lookAt = performance.now() + LOOK_MS;
+    ensureRoot(this.#root);
+    ensureFolder(this.#folder);
+    ensureFolder(path.join(this.#folder, 'files'));
+    for (const device of this.#devices.values()) {
+      if (device.isStillThere()) continue;
+      const folder = path.join(this.#folder, device.name);
+      device.reattach(this.#openNow(folder, device.chunks, deviceMapBytes(device)));
     }
   }
 
-  /** When more than `limit` is in use, evicts until at most `target` is. @returns bytes in use then */
-  #shrink(limit: number, target: number): number {
-    let usage = this.usage();
-    if (usage <= limit) return usage;
-    for (let round = 0; round < MAXIMUM_EVICTION_ROUNDS && usage > target; round++) {
-      this.#evict(usage - target);
-      const left = this.usage();
-      if (left >= usage) break;
-      usage = left;
+  /** Evicts until at most `target` bytes are in use, of `usage`. @returns bytes in use then */
+  #shrink(usage: number, target: number): number {
+    let left = usage;
+    for (let round = 0; round < MAXIMUM_EVICTION_ROUNDS && left > target; round++) {
+      this.#evictor.evict(left - target);
+      const now = this.usage();
+      if (now >= left) break;
+      left = now;
     }
-    return usage;
-  }
-
-  /** What has been quiet for long, then our own least recently used, then what others use: they evict their own too. */
-  #evict(bytes: number): void {
-    const quietSince = Date.now() - QUIET_MS;
-    const strangers = listDevices(this.#folder)
-      .filter(({ name }) => !this.#devices.has(name))
-      .sort((a, b) => a.lastUsedMs - b.lastUsedMs);
-    const quiet = strangers.filter(({ lastUsedMs }) => lastUsedMs < quietSince);
-    let missing = this.#evictStrangers(quiet, bytes);
-    if (missing > 0) missing -= this.#evictOwn(missing);
-    if (missing > 0) this.#evictStrangers(strangers.slice(quiet.length), missing);
-  }
-
-  /** @returns bytes still missing */
-  #evictStrangers(strangers: readonly DeviceEntry[], bytes: number): number {
-    let missing = bytes;
-    for (const entry of strangers) {
-      if (missing <= 0) break;
-      const freed = evictStranger(entry, this.#engine);
-      missing -= freed;
-      if (freed > 0) cacheChannels.evicted.publish({ blob: entry.blob, bytes: freed });
-    }
-    return missing;
-  }
-
-  /** @returns bytes given back */
-  #evictOwn(bytes: number): number {
-    let freed = 0;
-    let discovered = false;
-    while (freed < bytes) {
-      const chosen = this.#choose(bytes - freed);
-      if (chosen.size === 0 && discovered) break;
-      if (chosen.size === 0) {
-        discovered = true;
-        this.#discover();
-      }
-      const evicted = this.#evictChosen(chosen);
-      if (evicted === undefined) break;
-      freed += evicted;
-    }
-    return freed;
-  }
-
-  /** @returns bytes given back, 0 when other processes were quicker; undefined when a lock could not be had */
-  #evictChosen(chosen: ReadonlyMap<CachedDevice, readonly number[]>): number | undefined {
-    let freed: number | undefined = 0;
-    for (const [device, chunks] of chosen) {
-      const evicted = device.evict(joinNeighbours(chunks));
-      freed = evicted === undefined || freed === undefined ? undefined : freed + evicted;
-      if (evicted === undefined) for (const chunk of chunks) this.#order.use(device, chunk);
-    }
-    return freed;
-  }
-
-  #choose(bytes: number): Map<CachedDevice, number[]> {
-    const chosen = new Map<CachedDevice, number[]>();
-    for (let missing = bytes; missing > 0; ) {
-      const candidate = this.#order.take();
-      if (candidate === undefined) break;
-      const { device, chunk } = candidate;
-      const chunks = chosen.get(device);
-      if (chunks === undefined) chosen.set(device, [chunk]);
-      else chunks.push(chunk);
-      missing -= device.chunks.uncompressedLength(chunk);
-    }
-    return chosen;
-  }
-
-  /** Other processes may have stored chunks into devices that are open here too. */
-  #discover(): void {
-    for (const device of this.#devices.values()) for (const chunk of device.present()) this.#order.use(device, chunk);
+    return left;
   }
 }
 
-function joinNeighbours(chunks: readonly number[]): ChunkRun[] {
-  const runs: { first: number; last: number }[] = [];
-  for (const chunk of chunks.toSorted((a, b) => a - b)) {
-    const run = runs.at(-1);
-    if (run !== undefined && chunk <= run.last + 1) run.last = chunk;
-    else runs.push({ first: chunk, last: chunk });
+async function verifyDevice(device: CachedDevice, signal: AbortSignal | undefined): Promise<VerifiedDevice> {
+  const result = { blob: device.blob, chunks: 0, bytes: 0, bad: 0, isKnown: true };
+  for (const [i, chunk] of device.present().entries()) {
+    if (i % CHUNKS_PER_TURN === 0) {
+      signal?.throwIfAborted();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const isGood = device.check(chunk);
+    if (isGood === undefined) continue;
+    result.chunks++;
+    result.bytes += device.chunks.uncompressedLength(chunk);
+    result.bad += isGood ? 0 : 1;
   }
-  return runs;
-}
-
-/** 128 bits that stand for everything two readers of one blob have to agree on to share its chunks. */
-function mapDigest(chunks: ChunkMap, algorithm: DigestAlgorithm): string {
-  const digest = createHasher('sha256').update(Buffer.from(algorithm)).update(chunks.serialise()).digest();
-  return Buffer.from(digest.subarray(0, 16)).toString('hex');
-}
-
-function translate<T>(folder: string, action: () => T): T {
-  try {
-    return action();
-  } catch (error) {
-    throw cacheError(error, folder);
-  }
-}
-
-function cacheError(cause: unknown, what: string): SluiceError {
-  if (cause instanceof SluiceError) return cause;
-  if (cause === undefined) {
-    return new CacheError('SLUICE_CACHE_LOCKED', `Cannot write to cache of "${what}": another process holds its lock`);
-  }
-  const errno = (cause as NodeJS.ErrnoException).code;
-  const code = errno === 'ENOSPC' || errno === 'EDQUOT' ? 'SLUICE_CACHE_FULL' : 'SLUICE_CACHE_IO';
-  return new CacheError(code, `Cannot use cache of "${what}": ${errno ?? String(cause)}`, { cause });
+  return result;
 }

@@ -1,6 +1,7 @@
-import { closeSync, fstatSync, ftruncateSync, futimesSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, futimesSync, openSync, readSync, writeSync } from 'node:fs';
 import type { ChunkMap } from '../chunk/chunk-map.ts';
-import type { DeviceHandles } from './directory.ts';
+import type { FoundChunk } from './chunk-finder.ts';
+import { type DeviceHandles, isStillThere } from './directory.ts';
 import type { CacheEngine } from './engine.ts';
 import { GENERATION_SIZE, isPresent, nextGeneration } from './generation.ts';
 import { type Lock, withLock } from './lock.ts';
@@ -24,19 +25,30 @@ const UNACCOUNTED_BYTES = 256 * 1024;
 export class DeviceFiles {
   readonly dataFd: number;
   readonly stateFd: number;
+  /** False: there are no files; nothing is here, and nothing can be stored. */
+  readonly isThere: boolean;
   readonly #chunks: ChunkMap;
   readonly #engine: CacheEngine;
   readonly #lock: Lock;
+  readonly #handles: DeviceHandles;
   readonly #word = new Uint32Array(1);
 
-  /** @param handles - taken over: {@link close} closes them */
-  constructor(handles: DeviceHandles, chunks: ChunkMap, engine: CacheEngine) {
+  /** @param handles - taken over: {@link close} closes them @param isThere - false: they are of no device */
+  constructor(handles: DeviceHandles, chunks: ChunkMap, engine: CacheEngine, isThere = true) {
     this.dataFd = handles.dataFd;
     this.stateFd = handles.stateFd;
+    this.#handles = handles;
     this.#chunks = chunks;
     this.#engine = engine;
     this.#lock = engine.lock(handles.path, handles.stateFd);
-    withLock(this.#lock, () => this.#repair());
+    this.isThere = isThere;
+    if (isThere) withLock(this.#lock, () => this.#repair());
+  }
+
+  /** A device without files, in which nothing is and nothing can be stored. @param folder - where it belongs */
+  static nowhere(folder: string, chunks: ChunkMap, engine: CacheEngine): DeviceFiles {
+    const [dataFd, stateFd] = [openSync('/dev/null', 'r'), openSync('/dev/null', 'r')];
+    return new DeviceFiles({ path: folder, dataFd, stateFd }, chunks, engine, false);
   }
 
   /** 0 where the file is too short, as after somebody else's repair. */
@@ -63,10 +75,11 @@ export class DeviceFiles {
   /**
    * Puts a chunk in place, unless another process already did.
    * @param bytes - verified, of the chunk's length; not kept
+   * @param found - where the same bytes lie already: they are copied from there when that is possible
    * @returns the generation under which exactly these bytes are there; undefined when the lock could not be had
    * @throws the errno error of a disk that is full or broken; the chunk is absent then
    */
-  commit(chunk: number, bytes: Uint8Array): number | undefined {
+  commit(chunk: number, bytes: Uint8Array, found?: FoundChunk): number | undefined {
     return withLock(this.#lock, () => {
       let generation = this.generation(chunk);
       if (isPresent(generation)) {
@@ -75,13 +88,19 @@ export class DeviceFiles {
       }
       const offset = this.#chunks.uncompressedOffset(chunk);
       try {
-        writeFully(this.dataFd, bytes, offset);
+        // What a copy of a chunk that was evicted meanwhile has left is written over.
+        if (!this.#copy(offset, bytes.length, found)) writeFully(this.dataFd, bytes, offset);
         return this.#advance(chunk, generation);
       } catch (error) {
         this.#engine.punchHole(this.dataFd, offset, bytes.length);
         throw error;
       }
     });
+  }
+
+  /** False once the folder was removed under our hands: what is stored now is lost when the files are closed. */
+  isStillThere(): boolean {
+    return isStillThere(this.#handles);
   }
 
   /**
@@ -108,6 +127,11 @@ export class DeviceFiles {
   close(): void {
     closeSync(this.dataFd);
     closeSync(this.stateFd);
+  }
+
+  #copy(offset: number, length: number, found: FoundChunk | undefined): boolean {
+    if (found === undefined) return false;
+    return this.#engine.copyRange(found.dataFd, found.offset, this.dataFd, offset, length) && found.isStillThere();
   }
 
   #advance(chunk: number, generation: number): number {

@@ -1,17 +1,27 @@
 import type { Stats } from 'node:fs';
-import { closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readdirSync, realpathSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+} from 'node:fs';
 import path from 'node:path';
 import { CacheError } from '../errors.ts';
 import type { CacheEngine } from './engine.ts';
 import { sleepOneTurn } from './lock.ts';
 
-const { O_CREAT, O_NOFOLLOW, O_RDWR } = constants;
+const { O_CREAT, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants;
 
 /**
  * A device's folder: the blob's digest, and a digest of the chunk map it is read with. Two images that disagree about
  * one blob's chunks never share a folder, or one could evict bytes the other believes verified.
  */
-const deviceFolderName = /^(?<blob>[0-9a-f]{64})-[0-9a-f]{32}$/;
+const folderName = /^(?<blob>[0-9a-f]{64})-[0-9a-f]{32}$/;
 
 /** A device that lies in the cache, whether this process has it open or not. */
 export interface DeviceEntry {
@@ -19,7 +29,7 @@ export interface DeviceEntry {
   /** 64 hex digits. */
   readonly blob: string;
   readonly path: string;
-  /** Bytes of disk in use, of both files. */
+  /** Bytes of disk in use, of all its files. */
   readonly bytes: number;
   /** Milliseconds since the epoch, exact to a minute or so. */
   readonly lastUsedMs: number;
@@ -60,16 +70,20 @@ export function ensureRoot(directory: string): string {
 export function listDevices(folder: string): DeviceEntry[] {
   const entries: DeviceEntry[] = [];
   for (const name of readdirSync(folder)) {
-    const blob = deviceFolderName.exec(name)?.groups?.blob;
-    if (blob === undefined) continue;
+    if (!folderName.test(name)) continue;
     const devicePath = path.join(folder, name);
     const data = plainFile(path.join(devicePath, 'data'));
     const state = plainFile(path.join(devicePath, 'state'));
     if (data === undefined || state === undefined || !isPlainFolder(devicePath)) continue;
-    const bytes = (data.blocks + state.blocks) * 512;
-    entries.push({ name, blob, path: devicePath, bytes, lastUsedMs: state.mtimeMs });
+    const bytes = (data.blocks + state.blocks + (plainFile(path.join(devicePath, 'chunks'))?.blocks ?? 0)) * 512;
+    entries.push({ name, blob: blobOf(name), path: devicePath, bytes, lastUsedMs: state.mtimeMs });
   }
   return entries;
+}
+
+/** The digest in the name of a device's folder, 64 hex digits. */
+export function blobOf(name: string): string {
+  return name.slice(0, 64);
 }
 
 /** How often a device may be removed under one's hands before that is an error. */
@@ -104,6 +118,17 @@ export function openExistingDevice(devicePath: string): DeviceHandles | undefine
 export function closeBoth(handles: DeviceHandles): void {
   closeSync(handles.dataFd);
   closeSync(handles.stateFd);
+}
+
+/** Whether any process, this one too, has a device open. Without the addon: false. */
+export function isHeldByAnybody(devicePath: string, engine: CacheEngine): boolean {
+  const handles = openExistingDevice(devicePath);
+  if (handles === undefined) return false;
+  try {
+    return engine.isHeld(handles.dataFd);
+  } finally {
+    closeBoth(handles);
+  }
 }
 
 /** Whether the folder still leads to these very files. */
@@ -146,6 +171,21 @@ function openOwnFile(file: string, flags: number): number | undefined {
   // A file that lost its name between open and now is being removed, which is no attack.
   if (stats.nlink === 0) return undefined;
   throw unsafe(file);
+}
+
+/**
+ * A small file of our own, whole.
+ * @returns undefined when there is none, or none that is a plain file of at most `maximumSize` bytes
+ */
+export function readPlainFile(file: string, maximumSize: number): Buffer | undefined {
+  const stats = plainFile(file);
+  if (stats === undefined || stats.size > maximumSize) return undefined;
+  const fd = openSync(file, O_RDONLY | O_NOFOLLOW);
+  try {
+    return readFileSync(fd);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Attributes of a regular file of our own with a single name, else undefined. */

@@ -28,6 +28,8 @@ export class EvictionOrder<D extends OrderedDevice> {
   readonly #devices = new Map<number, { device: D; placed: Uint32Array }>();
   /** Chunks that were there when their device was opened. Those used since are in the order as well. */
   readonly #unused = new Map<number, number[]>();
+  /** Stored before anybody asked, the longest there first, and not used yet as far as the main thread knows. */
+  readonly #ahead = new Set<number>();
   readonly #tick: Uint32Array;
 
   /** @param tick - one word, shared with the workers; this order alone writes to it */
@@ -48,24 +50,50 @@ export class EvictionOrder<D extends OrderedDevice> {
     this.#devices.delete(device.id);
     this.#unused.delete(device.id);
     const first = device.id * CHUNKS_PER_DEVICE;
-    for (let chunk = 0; chunk < device.lastUsed.length; chunk++) this.#order.delete(first + chunk);
+    for (let chunk = 0; chunk < device.lastUsed.length; chunk++) {
+      this.#order.delete(first + chunk);
+      this.#ahead.delete(first + chunk);
+    }
   }
 
-  /** Makes a chunk the most recently used one. */
+  /** Makes a chunk the most recently used one. Of a device that is not in the order, only the use is noted. */
   use(device: D, chunk: number): void {
-    const placed = this.#devices.get(device.id)?.placed;
-    if (placed === undefined) return;
     const tick = Atomics.load(this.#tick, 0);
     Atomics.store(device.lastUsed, chunk, tick);
-    placed[chunk] = tick;
     Atomics.add(this.#tick, 0, 1);
+    const placed = this.#devices.get(device.id)?.placed;
+    if (placed === undefined) return;
+    placed[chunk] = tick;
     const key = device.id * CHUNKS_PER_DEVICE + chunk;
+    this.#ahead.delete(key);
     this.#order.set(key, key);
+  }
+
+  /** Notes a chunk that was stored before anybody asked for it: it goes before all others until it is used. */
+  expect(device: D, chunk: number): void {
+    if (!this.#devices.has(device.id)) return;
+    Atomics.store(device.lastUsed, chunk, 0);
+    const key = device.id * CHUNKS_PER_DEVICE + chunk;
+    this.#order.delete(key);
+    this.#ahead.add(key);
   }
 
   /** Takes the next chunk to evict out of the order; undefined when it is empty. */
   take(): Candidate<D> | undefined {
-    return this.#takeUnused() ?? this.#takeUsed();
+    return this.#takeAhead() ?? this.#takeUnused() ?? this.#takeUsed();
+  }
+
+  #takeAhead(): Candidate<D> | undefined {
+    for (const key of this.#ahead) {
+      this.#ahead.delete(key);
+      const device = this.#devices.get(Math.floor(key / CHUNKS_PER_DEVICE))?.device;
+      if (device === undefined) continue;
+      const chunk = key % CHUNKS_PER_DEVICE;
+      if (Atomics.load(device.lastUsed, chunk) === 0) return { device, chunk };
+      // A worker did.
+      this.use(device, chunk);
+    }
+    return undefined;
   }
 
   #takeUnused(): Candidate<D> | undefined {

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { constants, lstatSync, readdirSync } from 'node:fs';
+import { constants, lstatSync, readdirSync, utimesSync } from 'node:fs';
 import { open, unlink, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { writeAtomically } from '../atomic-file.ts';
@@ -22,17 +22,33 @@ const temporaryName = /^\.[0-9a-f]{16}$/;
 /** A temporary file this old belongs to a process that was killed. */
 const ABANDONED_MS = 60 * 60 * 1000;
 
+/** A file whose time of last use lies ahead, but no more than this, is held until then. */
+const HOLD_MS = 10 * 60 * 1000;
+
 /** Files may take this part of the cache's bound; the longest unused are removed first. */
 const SHARE_OF_BOUND = 1 / 8;
 
+/** The name of a kept file. @param hex - 64 digits, as {@link FileKind} says */
+function nameOf(kind: FileKind, hex: string): string {
+  const name = `${kind}-${hex}`;
+  if (!fileName.test(name)) throw new RangeError(`Cannot name a cache file "${name}"`);
+  return name;
+}
+
 /** Whole files beside the chunks: written once, to a temporary name, synced, renamed. */
 export class FileStore {
-  readonly #folder: string;
+  protected readonly folder: string;
   readonly #maximumBytes: number;
+  readonly #pinned: () => ReadonlySet<string>;
+  readonly #held = new Set<HeldFiles>();
 
-  /** @param cacheBytes - the bound of the whole cache */
-  constructor(folder: string, cacheBytes: number) {
-    this.#folder = folder;
+  /**
+   * @param cacheBytes - the bound of the whole cache
+   * @param pinned - names of files that are never removed to make room
+   */
+  constructor(folder: string, cacheBytes: number, pinned: () => ReadonlySet<string> = () => new Set()) {
+    this.folder = folder;
+    this.#pinned = pinned;
     this.#maximumBytes = Math.floor(cacheBytes * SHARE_OF_BOUND);
     ensureFolder(folder);
   }
@@ -43,10 +59,11 @@ export class FileStore {
    * @returns whether it is in the cache now
    */
   async put(kind: FileKind, hex: string, bytes: Uint8Array): Promise<boolean> {
+    const name = nameOf(kind, hex);
     if (bytes.length > this.#maximumBytes) return false;
-    const temporary = path.join(this.#folder, `.${randomBytes(8).toString('hex')}`);
+    const temporary = path.join(this.folder, `.${randomBytes(8).toString('hex')}`);
     try {
-      await writeAtomically(this.#path(kind, hex), temporary, [bytes], 0o600);
+      await writeAtomically(path.join(this.folder, name), temporary, [bytes], 0o600);
       await this.trim(this.#maximumBytes);
       return true;
     } catch (error) {
@@ -61,14 +78,14 @@ export class FileStore {
    *   verified.
    */
   async get(kind: FileKind, hex: string): Promise<Uint8Array | undefined> {
-    const file = this.#path(kind, hex);
+    const file = path.join(this.folder, nameOf(kind, hex));
     const stats = plainFile(file);
     if (stats === undefined || stats.size > this.#maximumBytes) return undefined;
     try {
       const bytes = await readNoFollow(file);
       if (unverified.has(kind) || createHash('sha256').update(bytes).digest('hex') === hex) {
         const now = new Date();
-        await utimes(file, now, now);
+        if (!isHeld(stats.mtimeMs)) await utimes(file, now, now).catch(ignoreReadOnly);
         return bytes;
       }
       await unlink(file);
@@ -83,11 +100,36 @@ export class FileStore {
     return this.#list().reduce((sum, file) => sum + file.bytes, 0);
   }
 
-  /** Removes the longest unused files until the rest fits, and what killed processes left. */
+  /**
+   * The same store for somebody who needs its files for as long as he lives, a mount: what he gets or puts through the
+   * result is not removed by any process before he releases it, or is gone for ten minutes.
+   */
+  hold(): HeldFiles {
+    const { folder } = this;
+    const files = new HeldFiles(folder, this.#maximumBytes / SHARE_OF_BOUND, this.#pinned, () =>
+      this.#held.delete(files),
+    );
+    this.#held.add(files);
+    return files;
+  }
+
+  /** To be called at least once in five minutes: others leave alone what is held here. */
+  renew(): void {
+    for (const files of this.#held) files.renewHeld();
+  }
+
+  /** Names of the files of one kind, without the kind: 64 hex digits each. */
+  list(kind: FileKind): string[] {
+    return this.#list().flatMap(({ name }) => (name.startsWith(`${kind}-`) ? [name.slice(kind.length + 1)] : []));
+  }
+
+  /** Removes the longest unused files until the rest fits, but those that are held or pinned, and what killed processes left. */
   async trim(maximumBytes: number): Promise<void> {
     const files = this.#list().sort((a, b) => a.mtimeMs - b.mtimeMs);
     let bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+    const pinned = bytes > maximumBytes ? this.#pinned() : new Set();
     for (const file of files) {
+      if (pinned.has(file.name) || (!file.temporary && isHeld(file.mtimeMs))) continue;
       const abandoned = file.temporary && Date.now() - file.mtimeMs > ABANDONED_MS;
       if (!abandoned && (file.temporary || bytes <= maximumBytes)) continue;
       await unlink(file.path).catch(() => undefined);
@@ -95,20 +137,14 @@ export class FileStore {
     }
   }
 
-  #path(kind: FileKind, hex: string): string {
-    const name = `${kind}-${hex}`;
-    if (!fileName.test(name)) throw new RangeError(`Cannot name a cache file "${name}"`);
-    return path.join(this.#folder, name);
-  }
-
-  #list(): { path: string; bytes: number; mtimeMs: number; temporary: boolean }[] {
-    return readdirSync(this.#folder).flatMap((name) => {
+  #list(): { name: string; path: string; bytes: number; mtimeMs: number; temporary: boolean }[] {
+    return readdirSync(this.folder).flatMap((name) => {
       const temporary = temporaryName.test(name);
       if (!temporary && !fileName.test(name)) return [];
-      const file = path.join(this.#folder, name);
+      const file = path.join(this.folder, name);
       const stats = lstatSync(file, { throwIfNoEntry: false });
       if (stats === undefined || !stats.isFile()) return [];
-      return [{ path: file, bytes: stats.blocks * 512, mtimeMs: stats.mtimeMs, temporary }];
+      return [{ name, path: file, bytes: stats.blocks * 512, mtimeMs: stats.mtimeMs, temporary }];
     });
   }
 }
@@ -120,4 +156,67 @@ async function readNoFollow(file: string): Promise<Uint8Array> {
   } finally {
     await handle.close();
   }
+}
+
+/** The face of a {@link FileStore} that remembers what went through it, and keeps it there. */
+export class HeldFiles extends FileStore {
+  readonly #names = new Set<string>();
+  readonly #onRelease: () => void;
+
+  /** Made by {@link FileStore.hold}. */
+  constructor(folder: string, cacheBytes: number, pinned: () => ReadonlySet<string>, onRelease: () => void) {
+    super(folder, cacheBytes, pinned);
+    this.#onRelease = onRelease;
+  }
+
+  /** What went through: all that an image needs to be opened again without a network. */
+  get names(): string[] {
+    return [...this.#names];
+  }
+
+  override async put(kind: FileKind, hex: string, bytes: Uint8Array): Promise<boolean> {
+    const isKept = await super.put(kind, hex, bytes);
+    if (isKept) this.#hold(nameOf(kind, hex));
+    return isKept;
+  }
+
+  override async get(kind: FileKind, hex: string): Promise<Uint8Array | undefined> {
+    const bytes = await super.get(kind, hex);
+    if (bytes !== undefined) this.#hold(nameOf(kind, hex));
+    return bytes;
+  }
+
+  /** Tells all processes that the files are needed for ten more minutes. */
+  renewHeld(): void {
+    for (const name of this.#names) this.#hold(name);
+  }
+
+  release(): void {
+    this.#onRelease();
+  }
+
+  #hold(name: string): void {
+    this.#names.add(name);
+    const until = new Date(Date.now() + HOLD_MS);
+    try {
+      utimesSync(path.join(this.folder, name), until, until);
+    } catch (error) {
+      // Removed by hand, or of a disk that lets nothing be noted: it cannot be held, only used.
+      if (cacheChannels.failed.hasSubscribers) cacheChannels.failed.publish({ blob: undefined, error });
+    }
+  }
+}
+
+function isHeld(mtimeMs: number): boolean {
+  const ahead = mtimeMs - Date.now();
+  return ahead > 0 && ahead <= HOLD_MS;
+}
+
+/** What can be read is good also where no time of use can be noted. */
+function ignoreReadOnly(error: unknown): void {
+  if (errorCode(error) !== 'EROFS') throw error;
+}
+
+function errorCode(error: unknown): unknown {
+  return (error as NodeJS.ErrnoException).code;
 }

@@ -1,6 +1,7 @@
 import { rmdirSync, unlinkSync } from 'node:fs';
 import path from 'node:path';
 import { emptyDevice } from './device-files.ts';
+import { removeDeviceMap } from './device-map.ts';
 import { closeBoth, type DeviceEntry, isStillThere, openExistingDevice } from './directory.ts';
 import type { CacheEngine } from './engine.ts';
 import { withLock } from './lock.ts';
@@ -28,6 +29,7 @@ export function evictStranger(entry: DeviceEntry, engine: CacheEngine): number {
 function removeFolder(folder: string): void {
   unlinkSync(path.join(folder, 'data'));
   unlinkSync(path.join(folder, 'state'));
+  removeDeviceMap(folder);
   try {
     rmdirSync(folder);
   } catch {

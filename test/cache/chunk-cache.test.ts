@@ -17,7 +17,7 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { CacheView } from '../../src/cache/cache-view.ts';
 import { CachedChunks } from '../../src/cache/cached-chunks.ts';
 import type { CachedDevice } from '../../src/cache/cached-device.ts';
@@ -120,8 +120,8 @@ class Model {
   async prune(handle: number, chunk: number): Promise<void> {
     const { cache, device } = this.#handles[handle]!;
     const limit = chunk * 16_384;
-    // The state file stays.
-    expect(await cache.prune(limit)).toBeLessThanOrEqual(Math.max(limit, 4096));
+    // The state file and the chunk map stay.
+    expect(await cache.prune(limit)).toBeLessThanOrEqual(Math.max(limit, 8192));
     const left = new Set(device.present());
     for (const known of this.#present) if (!left.has(known)) this.#present.delete(known);
     expect(left).toEqual(this.#present);
@@ -255,6 +255,42 @@ describe.each(engines)('ChunkCache, %s engine', (engine) => {
       expect(handles[0]!.cache.usage()).toBeGreaterThan(bound / 2);
     }));
 
+  it('stays within its bound when a handle uses a right that it got long ago', () =>
+    withCache(engine, ({ openDevice }) => {
+      const bound = 256 * 1024;
+      const [slow, quick] = [openDevice(bound), openDevice(bound)];
+      vi.useFakeTimers({ toFake: ['performance'] });
+      try {
+        slow.device.store(0, sampleContent(0));
+        for (let chunk = 1; chunk < 14; chunk++) quick.device.store(chunk, sampleContent(chunk));
+        vi.advanceTimersByTime(1_000);
+        const before = quick.cache.usage();
+        slow.device.store(14, sampleContent(14));
+        expect(before).toBeGreaterThan(bound - 64 * 1024);
+        expect(slow.cache.usage()).toBeLessThanOrEqual(bound);
+      } finally {
+        vi.useRealTimers();
+      }
+    }));
+
+  it('evicts what was read ahead and never used before all else', () =>
+    withCache(engine, async ({ openDevice }) => {
+      const { cache, device } = openDevice();
+      for (let chunk = 0; chunk < 16; chunk++) {
+        device.store(chunk, sampleContent(chunk), chunk < 8 ? 'demand' : 'ahead');
+      }
+      device.load(9);
+      const view = new CacheView(device.view());
+      expect(view.readInto(10, 0, new Uint8Array(10))).toBe(true);
+      view.close();
+      await cache.prune(cache.usage() - 64 * 1024);
+      const left = device.present();
+      expect(left.slice(0, 8)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+      expect(left).toContain(9);
+      expect(left).toContain(10);
+      expect(left).not.toContain(8);
+    }));
+
   it('evicts the least recently used first, uses by workers included', () =>
     withCache(engine, async ({ openDevice }) => {
       const { cache, device } = openDevice();
@@ -378,7 +414,7 @@ describe.skipIf(native === undefined)('ChunkCache', () => {
       };
       const cache = ChunkCache.open(directory, {
         maximumBytes: PLENTY,
-        native: { flock: native!.flock, punchHole: cannot },
+        native: { flock: native!.flock, copyFileRange: native!.copyFileRange, punchHole: cannot },
       });
       const device = cache.openDevice(blob, map, 'sha256');
       fill(device);
