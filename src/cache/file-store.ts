@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { constants, lstatSync, readdirSync, utimesSync } from 'node:fs';
-import { open, unlink, utimes } from 'node:fs/promises';
+import { open, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { writeAtomically } from '../atomic-file.ts';
 import { cacheChannels } from './channels.ts';
@@ -78,16 +78,19 @@ export class FileStore {
    *   verified.
    */
   async get(kind: FileKind, hex: string): Promise<Uint8Array | undefined> {
+    const bytes = await this.peek(kind, hex);
+    if (bytes !== undefined) this.noteUse(nameOf(kind, hex), (mtimeMs) => (isHeld(mtimeMs) ? undefined : Date.now()));
+    return bytes;
+  }
+
+  /** The same for somebody who only looks: it counts as no use. */
+  async peek(kind: FileKind, hex: string): Promise<Uint8Array | undefined> {
     const file = path.join(this.folder, nameOf(kind, hex));
     const stats = plainFile(file);
     if (stats === undefined || stats.size > this.#maximumBytes) return undefined;
     try {
       const bytes = await readNoFollow(file);
-      if (unverified.has(kind) || createHash('sha256').update(bytes).digest('hex') === hex) {
-        const now = new Date();
-        if (!isHeld(stats.mtimeMs)) await utimes(file, now, now).catch(ignoreReadOnly);
-        return bytes;
-      }
+      if (unverified.has(kind) || createHash('sha256').update(bytes).digest('hex') === hex) return bytes;
       await unlink(file);
     } catch (error) {
       cacheChannels.failed.publish({ blob: undefined, error });
@@ -134,6 +137,17 @@ export class FileStore {
       if (!abandoned && (file.temporary || bytes <= maximumBytes)) continue;
       await unlink(file.path).catch(() => undefined);
       bytes -= file.bytes;
+    }
+  }
+
+  /** @param when - from the time of last use to the new one, milliseconds since the epoch; undefined leaves it */
+  protected noteUse(name: string, when: (mtimeMs: number) => number | undefined): void {
+    const file = path.join(this.folder, name);
+    try {
+      const time = when(lstatSync(file).mtimeMs);
+      if (time !== undefined) utimesSync(file, time / 1000, time / 1000);
+    } catch {
+      // Removed by hand, or of a disk that lets nothing be noted: it can be used all the same.
     }
   }
 
@@ -197,26 +211,11 @@ export class HeldFiles extends FileStore {
 
   #hold(name: string): void {
     this.#names.add(name);
-    const until = new Date(Date.now() + HOLD_MS);
-    try {
-      utimesSync(path.join(this.folder, name), until, until);
-    } catch (error) {
-      // Removed by hand, or of a disk that lets nothing be noted: it cannot be held, only used.
-      if (cacheChannels.failed.hasSubscribers) cacheChannels.failed.publish({ blob: undefined, error });
-    }
+    this.noteUse(name, () => Date.now() + HOLD_MS);
   }
 }
 
 function isHeld(mtimeMs: number): boolean {
   const ahead = mtimeMs - Date.now();
   return ahead > 0 && ahead <= HOLD_MS;
-}
-
-/** What can be read is good also where no time of use can be noted. */
-function ignoreReadOnly(error: unknown): void {
-  if (errorCode(error) !== 'EROFS') throw error;
-}
-
-function errorCode(error: unknown): unknown {
-  return (error as NodeJS.ErrnoException).code;
 }

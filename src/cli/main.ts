@@ -54,6 +54,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   ls: async () => (await import('./ls.ts')).lsCommand(),
   cat: async () => (await import('./cat.ts')).catCommand(),
   export: async () => (await import('./export.ts')).exportCommand(),
+  cache: async () => (await import('./cache.ts')).cacheCommand(),
   bench: async () => (await import('./bench.ts')).benchCommand(),
   demo: async () => (await import('./demo.ts')).demoCommand(),
 };

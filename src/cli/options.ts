@@ -17,6 +17,12 @@ export interface CacheFlags {
   readonly cacheDir: string;
 }
 
+/** What the cache may use of its disk, as {@link addCacheBoundOptions} reads it. Bytes. */
+export interface CacheBoundFlags extends CacheFlags {
+  readonly cacheSize?: number;
+  readonly cacheFree?: number;
+}
+
 const gibibyte = 2 ** 30;
 /** The cache's default bound, and the part of its disk that it takes at most. */
 const defaultCacheBytes = 10 * gibibyte;
@@ -42,6 +48,28 @@ export function addCacheDirOption(command: Command): Command {
       .env('SLUICE_CACHE_DIR')
       .default(defaultCacheDir()),
   );
+}
+
+export function addCacheBoundOptions(command: Command): Command {
+  return command
+    .option(
+      '--cache-size <bytes>',
+      'bound of the whole cache, 512M or 10G (default: 10G, a quarter of a small disk)',
+      parseBytes,
+    )
+    .option(
+      '--cache-free <bytes>',
+      'what the cache leaves free on its disk (default: 2G, a twentieth of a small disk)',
+      parseBytes,
+    );
+}
+
+/** For `ChunkCache.open()`. */
+export function cacheBounds(flags: CacheBoundFlags): { maximumBytes: number; minimumFreeBytes: number | undefined } {
+  return {
+    maximumBytes: flags.cacheSize ?? defaultCacheSize(flags.cacheDir),
+    minimumFreeBytes: flags.cacheFree,
+  };
 }
 
 export function registryOptions(flags: RegistryFlags): RegistryOptions {
