@@ -3,6 +3,7 @@ import { type OpenChunks, openChunks } from '../image/open-chunks.ts';
 import { type OpenImage, openResolved, type ResolvedImage, resolveImage } from '../image/open-image.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { ImageSource, Platform } from '../oci/image.ts';
+import { LocalContent } from './local-content.ts';
 
 /** What is told of an image as soon as its manifest is known, while the rest is on its way. */
 export type OnManifest = (manifest: Digest, documents: Pick<ImageSource, 'referrers'>, source: ImageSource) => void;
@@ -25,6 +26,8 @@ export interface ImageContent {
   readonly source: ImageSource;
   readonly cache: ChunkCache;
   readonly chunks: OpenChunks;
+  /** How much of it is in the cache. */
+  readonly local: LocalContent;
   /** Once by each who opened it; the last one closes the source, too. */
   close(): Promise<void>;
 }
@@ -108,5 +111,5 @@ async function openResolvedContent(resolved: ResolvedImage, options: ContentOpti
     chunks.close();
     await source.close();
   };
-  return { image, source, cache, chunks, close };
+  return { image, source, cache, chunks, local: new LocalContent(chunks.devices), close };
 }

@@ -5,10 +5,13 @@ import { SluiceError, UsageError } from '../errors.ts';
 import type { ProcessConfig } from '../oci/config.ts';
 import type { StartCommand } from '../prefetch/predictor.ts';
 import { Prefetch } from '../prefetch/prefetch.ts';
+import { Fill, type FillOptions } from './fill.ts';
 import { HotStart, type StartPatience } from './hot-start.ts';
 import type { ImageContent, OnManifest } from './image-content.ts';
 import { missChannels, type ReadFailed } from './miss-channels.ts';
 import { ImageMount } from './mount-image.ts';
+import type { MountState } from './mount-state.ts';
+import { MountStatus } from './mount-status.ts';
 import type { MountWorkers } from './mount-workers.ts';
 import type { ImageMountOptions, MountedImage } from './mounted-image.ts';
 
@@ -33,6 +36,8 @@ export interface ServeImageOptions {
   readonly prefetch?: boolean | undefined;
   /** What will be started on an image. Default: its own entrypoint and command. */
   readonly command?: ((image: ProcessConfig) => StartCommand) | undefined;
+  /** Fetches the rest of the image as soon as it is mounted. Default: what is read is fetched, and nothing else. */
+  readonly fill?: FillOptions | undefined;
   /** Told of every failed read, in words: image, file and reason. */
   readonly onFailure: (message: string) => void;
 }
@@ -40,6 +45,10 @@ export interface ServeImageOptions {
 /** A mounted image, and what is known of it. */
 export interface ServedImage extends MountedImage {
   readonly content: ImageContent;
+  /** Not started unless that was asked for. */
+  readonly fill: Fill;
+  /** Now; once the mount has ended, as it was then. */
+  state(): MountState;
 }
 
 /**
@@ -60,22 +69,28 @@ export async function serveImage(options: ServeImageOptions): Promise<ServedImag
     const onMiss = prefetch?.missed.bind(prefetch);
     const parts = { bootstrap, mountPoint, source: reference, trace: options.trace, onMiss, hot, ...chunks };
     const mount = server === 'libfuse' ? await startLibfuse(parts) : await ImageMount.start(parts, server);
+    const fill = fillOf(content);
+    const status = new MountStatus(content, fill);
     const report = (message: unknown): void => {
       const failure = message as ReadFailed;
-      if (failure.mountPoint === mount.mountPoint)
-        onFailure(
-          `${reference}: ${failureText(failure, pathsOf(bootstrap.erofs, new Set([failure.nid])).get(failure.nid))}`,
-        );
+      if (failure.mountPoint !== mount.mountPoint) return;
+      const text = failureText(failure, pathsOf(bootstrap.erofs, new Set([failure.nid])).get(failure.nid));
+      status.failed(text, failure.error);
+      onFailure(`${reference}: ${text}`);
     };
     missChannels.failed.subscribe(report);
+    if (options.fill !== undefined) fill.start(options.fill);
     const ended = mount.ended.finally(async () => {
       missChannels.failed.unsubscribe(report);
+      status.close();
+      fill.close();
       hotStart?.close();
       prefetch?.close();
       await content?.close();
     });
     const { trace } = mount;
-    return { content, trace, mountPoint: mount.mountPoint, ended, unmount: (how) => mount.unmount(how) };
+    const known = { content, fill, state: () => status.state() };
+    return { ...known, trace, mountPoint: mount.mountPoint, ended, unmount: (how) => mount.unmount(how) };
   } catch (error) {
     hotStart?.close();
     prefetch?.close();
@@ -94,6 +109,10 @@ function hotStartOf(options: ServeImageOptions): HotStart | undefined {
     if (isMissed) onFailure(`${reference}: no profile "${profile}" is attached to it (there: ${others})`);
   };
   return new HotStart({ files, profile: profile ?? 'default', patience, onMissing });
+}
+
+function fillOf({ image: { reference }, chunks, local, cache }: ImageContent): Fill {
+  return new Fill({ reference, devices: chunks.devices, local, chunks: chunks.prefetch, cache });
 }
 
 function startPrefetch(

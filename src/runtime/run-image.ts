@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { UsageError } from '../errors.ts';
+import { waitFor } from '../fetch/wait-for.ts';
 import type { ImageContent, OnManifest } from '../mount/image-content.ts';
 import { type ServedImage, type ServeImageOptions, serveImage } from '../mount/serve-image.ts';
 import type { StartCommand } from '../prefetch/predictor.ts';
@@ -9,7 +10,6 @@ import { ContainerFolder } from './container-folder.ts';
 import type { ContainerOptions } from './container-options.ts';
 import { type ContainerProcess, containerProcess } from './container-process.ts';
 import { ContainerSignals } from './container-signals.ts';
-import { fetchAll } from './fetch-all.ts';
 import { findRuntime, hasUnifiedCgroups, type Runtime, type RuntimeName } from './find-runtime.ts';
 import { imageUser } from './image-user.ts';
 import { type Privileges, privileges } from './privileges.ts';
@@ -87,12 +87,13 @@ async function runIn(folder: ContainerFolder, run: Run): Promise<number> {
     open: (onManifest) => options.open(onManifest, signals.cancelled),
     mountPoint: folder.at('image'),
     trace: options.record !== undefined,
+    fill: options.eager ? { kind: 'eager' } : undefined,
     command: (image) => startCommand(containerProcess(image, options.container, folder.name)),
   });
   observer?.reached('mounted');
   options.onServed?.(served);
   try {
-    if (options.eager) await fetchAll(served.content, signals.cancelled);
+    await waitFor(served.fill.done, signals.cancelled);
     return await runServed(served, folder, run);
   } finally {
     observer?.reached('exit');

@@ -1,0 +1,115 @@
+import { type ChunkCopied, cacheChannels } from '../cache/channels.ts';
+import { SluiceError } from '../errors.ts';
+import { digestHex } from '../oci/digest.ts';
+import type { Fill, FillState } from './fill.ts';
+import type { ImageContent } from './image-content.ts';
+import type { Amount, MountState } from './mount-state.ts';
+
+const nothing: Amount = { chunks: 0, bytes: 0 };
+
+/** Collects what is known of a mount, from the moment it is made to its end. */
+export class MountStatus {
+  readonly #content: ImageContent;
+  readonly #fill: Fill;
+  readonly #blobs: ReadonlySet<string>;
+  #copied = nothing;
+  #lastError: MountState['lastError'];
+  #last: MountState | undefined;
+
+  /** @param content - of the mount. Neither it nor `fill` is closed here */
+  constructor(content: ImageContent, fill: Fill) {
+    this.#content = content;
+    this.#fill = fill;
+    this.#blobs = new Set(content.image.bootstrap.devices.map(({ blob }) => digestHex(blob)));
+    cacheChannels.copied.subscribe(this.#onCopied);
+  }
+
+  /** As it is now; once the mount has ended, as it was then. */
+  state(): MountState {
+    if (this.#last !== undefined) return this.#last;
+    const { local, total } = this.#content.local;
+    const isLocal = local.chunks === total.chunks;
+    const fill = this.#fill.state;
+    return {
+      laziness: isLocal ? 'local' : lazinessOf[fill.phase],
+      why: isLocal ? whyLocal(this.#isPinned()) : whyLazy(fill),
+      local,
+      total,
+      fetched: { demand: nothing, prefetch: nothing, background: nothing },
+      copied: this.#copied,
+      bytesPerSecond: 0,
+      reads: { count: 0, bytes: 0, misses: 0 },
+      waiting: { reads: 0, since: undefined },
+      lastError: this.#lastError,
+      place: undefined,
+      credentialsObtained: undefined,
+    };
+  }
+
+  /** A read failed. @param message - with the file's name */
+  failed(message: string, error: unknown): void {
+    const code = error instanceof SluiceError ? error.code : undefined;
+    this.#lastError = { code, message, at: new Date().toISOString() };
+  }
+
+  /** While the content is still open. */
+  close(): void {
+    this.#last = this.state();
+    cacheChannels.copied.unsubscribe(this.#onCopied);
+  }
+
+  #isPinned(): boolean {
+    const { image, cache } = this.#content;
+    const root = digestHex(image.root);
+    try {
+      return cache.pins().some((pin) => pin.root === root);
+    } catch {
+      // A disk that cannot be read: there is no saying that it is.
+      return false;
+    }
+  }
+
+  readonly #onCopied = (message: unknown): void => {
+    const { blob, bytes } = message as ChunkCopied;
+    if (!this.#blobs.has(blob)) return;
+    this.#copied = { chunks: this.#copied.chunks + 1, bytes: this.#copied.bytes + bytes };
+  };
+}
+
+const lazinessOf: Readonly<Record<FillState['phase'], MountState['laziness']>> = {
+  idle: 'lazy',
+  filling: 'filling',
+  retrying: 'filling',
+  paused: 'paused',
+  full: 'paused',
+  failed: 'lazy',
+  done: 'lazy',
+};
+
+function whyLocal(isPinned: boolean): string {
+  return isPinned
+    ? 'every chunk is in the cache, and pinned'
+    : 'every chunk is in the cache (unpinned: eviction may remove some)';
+}
+
+function whyLazy({ phase, kind, bytesPerSecond, error }: FillState): string {
+  const reason = error instanceof Error ? error.message : String(error);
+  switch (phase) {
+    case 'idle':
+      return 'mounted lazily: what is read is fetched';
+    case 'filling': {
+      const rate = bytesPerSecond === undefined ? '' : ` at ${(bytesPerSecond / 1e6).toFixed(1)} MB/s at most`;
+      return kind === 'eager' ? `everything is being fetched${rate}` : `filling in the background${rate}`;
+    }
+    case 'retrying':
+      return `filling waits before it tries again: ${reason}`;
+    case 'paused':
+      return 'filling is paused';
+    case 'full':
+      return 'filling waits: the cache has no room for the rest';
+    case 'failed':
+      return `filling failed: ${reason}`;
+    case 'done':
+      return 'was filled, and chunks have been evicted since';
+  }
+}
