@@ -20,6 +20,8 @@ export interface DeviceOwner {
   used(device: CachedDevice, chunk: number): void;
   /** @param use - `ahead`: nobody asked for the chunk yet */
   stored(device: CachedDevice, chunk: number, use: ChunkUse): void;
+  /** A read failed, and the chunk counts as missing. */
+  unreadable(device: CachedDevice, error: unknown): void;
   /** @param error - undefined when a lock could not be had in time */
   failed(device: CachedDevice, error: unknown): void;
   /** The device's last user is gone. */
@@ -96,7 +98,7 @@ export class CachedDevice {
       if (bytes !== undefined && use === 'demand') this.#owner.used(this, chunk);
       return bytes;
     } catch (error) {
-      this.#owner.failed(this, error);
+      this.#owner.unreadable(this, error);
       return undefined;
     }
   }
@@ -118,7 +120,7 @@ export class CachedDevice {
       }
       return bytes;
     } catch (error) {
-      this.#owner.failed(this, error);
+      this.#owner.unreadable(this, error);
       return undefined;
     } finally {
       found?.close();
@@ -172,8 +174,9 @@ export class CachedDevice {
       throw new RangeError(`Cannot store chunk ${chunk}: ${bytes.length} bytes, not ${length}`);
     if (this.#users === 0) return false;
     try {
-      if (this.#isVerified(chunk)) return true;
-      return this.#owner.admits(length) && this.#files.isThere && this.#store(chunk, bytes, use, found);
+      // First of all: it may find that the files are gone, and put others in their place.
+      if (!this.#owner.admits(length)) return false;
+      return this.#isVerified(chunk) || (this.#files.isWritable && this.#store(chunk, bytes, use, found));
     } catch (error) {
       this.#owner.failed(this, error);
       return false;
@@ -211,9 +214,9 @@ export class CachedDevice {
     }
   }
 
-  /** Whether its files lie in the cache's folder still. */
-  isStillThere(): boolean {
-    return this.#files.isStillThere();
+  /** False: it has to be reattached before anything can be stored. */
+  isOfUse(): boolean {
+    return this.#files.isOfUse();
   }
 
   /**

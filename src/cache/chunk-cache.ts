@@ -14,7 +14,7 @@ import { type CacheEngine, type CacheNative, cacheEngine } from './engine.ts';
 import { Evictor } from './evictor.ts';
 import { FileStore } from './file-store.ts';
 import { type Pin, Pins } from './pins.ts';
-import { type Bounds, defaultMinimumFree, type Measured, Room } from './room.ts';
+import { type Bounds, defaultMinimumFree, Room } from './room.ts';
 
 /** How a cache is opened. */
 export interface ChunkCacheOptions {
@@ -177,15 +177,16 @@ export class ChunkCache implements DeviceOwner {
   /** Looks at the disk; when it was in trouble, looks whether it still is. */
   state(): CacheState {
     if (this.#trouble?.code === 'SLUICE_CACHE_FULL' && performance.now() >= this.#resumeAt) this.admits(0);
-    let measured: Pick<Measured, 'bytes' | 'freeBytes'> = { bytes: 0, freeBytes: 0 };
+    const { bounds } = this.#room;
     try {
-      measured = this.#room.measure();
+      this.#reattach();
+      const { bytes, freeBytes } = this.#room.measure();
+      const reason = this.#trouble?.message;
+      return { writable: reason === undefined, reason, bytes, freeBytes, ...bounds };
     } catch (error) {
-      this.failed(undefined, error);
+      const reason = cacheError(error, this.#folder).message;
+      return { writable: false, reason, bytes: 0, freeBytes: 0, ...bounds };
     }
-    const { bytes, freeBytes } = measured;
-    const reason = this.#trouble?.message;
-    return { writable: reason === undefined, reason, bytes, freeBytes, ...this.#room.bounds };
   }
 
   /**
@@ -307,6 +308,13 @@ export class ChunkCache implements DeviceOwner {
     cacheChannels.failed.publish({ blob: device?.blob, error: this.#trouble });
   }
 
+  unreadable(device: CachedDevice, cause: unknown): void {
+    // Of a broken disk every read would say so.
+    if (this.#trouble !== undefined) return;
+    this.#trouble = cacheError(cause, device.blob);
+    cacheChannels.failed.publish({ blob: device.blob, error: this.#trouble });
+  }
+
   released(device: CachedDevice): void {
     this.#evictor.closed(device);
     this.#devices.delete(device.name);
@@ -320,7 +328,7 @@ export class ChunkCache implements DeviceOwner {
       const error = cacheError(cause, folder);
       if (error.code === 'SLUICE_CACHE_UNSAFE') throw error;
       this.failed(undefined, error);
-      return DeviceFiles.nowhere(folder, chunks, this.#engine);
+      return DeviceFiles.readOnly(folder, chunks, this.#engine);
     }
   }
 
@@ -377,9 +385,10 @@ export class ChunkCache implements DeviceOwner {
     ensureFolder(this.#folder);
     ensureFolder(path.join(this.#folder, 'files'));
     for (const device of this.#devices.values()) {
-      if (device.isStillThere()) continue;
+      if (device.isOfUse()) continue;
       const folder = path.join(this.#folder, device.name);
       device.reattach(this.#openNow(folder, device.chunks, deviceMapBytes(device)));
+      this.#trouble = undefined;
     }
   }
 

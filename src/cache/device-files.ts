@@ -1,7 +1,7 @@
-import { closeSync, fstatSync, ftruncateSync, futimesSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, futimesSync, readSync, writeSync } from 'node:fs';
 import type { ChunkMap } from '../chunk/chunk-map.ts';
 import type { FoundChunk } from './chunk-finder.ts';
-import { type DeviceHandles, isStillThere } from './directory.ts';
+import { type DeviceHandles, isStillThere, openReadOnly } from './directory.ts';
 import type { CacheEngine } from './engine.ts';
 import { GENERATION_SIZE, isPresent, nextGeneration } from './generation.ts';
 import { type Lock, withLock } from './lock.ts';
@@ -25,30 +25,28 @@ const UNACCOUNTED_BYTES = 256 * 1024;
 export class DeviceFiles {
   readonly dataFd: number;
   readonly stateFd: number;
-  /** False: there are no files; nothing is here, and nothing can be stored. */
-  readonly isThere: boolean;
+  readonly isWritable: boolean;
   readonly #chunks: ChunkMap;
   readonly #engine: CacheEngine;
   readonly #lock: Lock;
   readonly #handles: DeviceHandles;
   readonly #word = new Uint32Array(1);
 
-  /** @param handles - taken over: {@link close} closes them @param isThere - false: they are of no device */
-  constructor(handles: DeviceHandles, chunks: ChunkMap, engine: CacheEngine, isThere = true) {
+  /** @param handles - taken over: {@link close} closes them @param isWritable - false: nothing can be stored */
+  constructor(handles: DeviceHandles, chunks: ChunkMap, engine: CacheEngine, isWritable = true) {
     this.dataFd = handles.dataFd;
     this.stateFd = handles.stateFd;
     this.#handles = handles;
     this.#chunks = chunks;
     this.#engine = engine;
     this.#lock = engine.lock(handles.path, handles.stateFd);
-    this.isThere = isThere;
-    if (isThere) withLock(this.#lock, () => this.#repair());
+    this.isWritable = isWritable;
+    if (isWritable) withLock(this.#lock, () => this.#repair());
   }
 
-  /** A device without files, in which nothing is and nothing can be stored. @param folder - where it belongs */
-  static nowhere(folder: string, chunks: ChunkMap, engine: CacheEngine): DeviceFiles {
-    const [dataFd, stateFd] = [openSync('/dev/null', 'r'), openSync('/dev/null', 'r')];
-    return new DeviceFiles({ path: folder, dataFd, stateFd }, chunks, engine, false);
+  /** The device of a disk that nothing can be written to: what is there can be read. */
+  static readOnly(folder: string, chunks: ChunkMap, engine: CacheEngine): DeviceFiles {
+    return new DeviceFiles(openReadOnly(folder), chunks, engine, false);
   }
 
   /** 0 where the file is too short, as after somebody else's repair. */
@@ -98,9 +96,9 @@ export class DeviceFiles {
     });
   }
 
-  /** False once the folder was removed under our hands: what is stored now is lost when the files are closed. */
-  isStillThere(): boolean {
-    return isStillThere(this.#handles);
+  /** False once the folder was removed under our hands, and when nothing can be stored: it takes other files then. */
+  isOfUse(): boolean {
+    return this.isWritable && isStillThere(this.#handles);
   }
 
   /**

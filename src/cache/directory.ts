@@ -115,6 +115,17 @@ export function openExistingDevice(devicePath: string): DeviceHandles | undefine
   }
 }
 
+/** Opens what is there for reading, where nothing can be written; what is not there is empty. */
+export function openReadOnly(devicePath: string): DeviceHandles {
+  try {
+    const handles = openBoth(devicePath, O_RDONLY);
+    if (handles !== undefined) return handles;
+  } catch {
+    // The disk is broken altogether.
+  }
+  return { path: devicePath, dataFd: openSync('/dev/null', 'r'), stateFd: openSync('/dev/null', 'r') };
+}
+
 export function closeBoth(handles: DeviceHandles): void {
   closeSync(handles.dataFd);
   closeSync(handles.stateFd);
