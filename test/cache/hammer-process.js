@@ -10,18 +10,22 @@ import { sampleChunks, sampleContent } from './sample.js';
 
 const [directory, maximumBytes, milliseconds, count] = process.argv.slice(2);
 const map = ChunkMap.fromChunks(sampleChunks(Number(count)));
+// Another blob with the same chunks: what one of the two has, the other one copies.
+const turned = ChunkMap.fromChunks(sampleChunks(Number(count)).reverse());
 const contents = Array.from({ length: map.count }, (_, chunk) => sampleContent(chunk));
 const cache = ChunkCache.open(directory, { maximumBytes: Number(maximumBytes) });
 const device = cache.openDevice('ab'.repeat(32), map, 'sha256');
-const result = { loaded: 0, stored: 0, evictions: 0, bad: 0, failures: 0, wrong: 0, hits: 0, misses: 0 };
+const other = cache.openDevice('cd'.repeat(32), turned, 'sha256');
+const result = { loaded: 0, copied: 0, stored: 0, evictions: 0, bad: 0, failures: 0, wrong: 0, hits: 0, misses: 0 };
 subscribe('sluice:cache:evicted', () => result.evictions++);
 subscribe('sluice:cache:verified', ({ good }) => (result.bad += good ? 0 : 1));
 subscribe('sluice:cache:failed', () => result.failures++);
+subscribe('sluice:cache:copied', () => result.copied++);
 
 const stop = new Int32Array(new SharedArrayBuffer(4));
-const workers = Array.from({ length: 2 }, () => {
+const workers = [device, other].map((read) => {
   const worker = new Worker(new URL('./hammer-worker.js', import.meta.url), {
-    workerData: { descriptor: device.view(), stop },
+    workerData: { descriptor: read.view(), isTurned: read === other, stop },
   });
   return new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
 });
@@ -30,8 +34,9 @@ process.stdout.write('started\n');
 for (const end = Date.now() + Number(milliseconds); Date.now() < end; ) {
   for (let i = 0; i < 16; i++) {
     const chunk = Math.floor(Math.random() ** 2 * map.count);
-    const bytes = device.load(chunk);
-    if (bytes === undefined) result.stored += device.store(chunk, contents[chunk]) ? 1 : 0;
+    const [target, place] = Math.random() < 0.5 ? [device, chunk] : [other, map.count - 1 - chunk];
+    const bytes = target.load(place) ?? target.copy(place);
+    if (bytes === undefined) result.stored += target.store(place, contents[chunk]) ? 1 : 0;
     else if (Buffer.compare(bytes, contents[chunk]) === 0) result.loaded++;
     else result.wrong++;
   }
@@ -40,5 +45,6 @@ for (const end = Date.now() + Number(milliseconds); Date.now() < end; ) {
 Atomics.store(stop, 0, 1);
 for (const reads of await Promise.all(workers)) for (const [key, value] of Object.entries(reads)) result[key] += value;
 device.close();
+other.close();
 cache.close();
 process.stdout.write(`${JSON.stringify(result)}\n`);

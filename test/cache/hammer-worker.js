@@ -4,11 +4,13 @@ import { CacheView } from '../../dist/cache/cache-view.js';
 import { ChunkMap } from '../../dist/chunk/chunk-map.js';
 import { sampleContent } from './sample.js';
 
-const { descriptor, stop } = workerData;
+const { descriptor, isTurned, stop } = workerData;
 const view = new CacheView(descriptor);
 const map = new ChunkMap(descriptor.chunks);
 const image = new Uint8Array(map.deviceSize);
-for (let i = 0; i < map.count; i++) image.set(sampleContent(i), map.uncompressedOffset(i));
+for (let i = 0; i < map.count; i++) {
+  image.set(sampleContent(isTurned ? map.count - 1 - i : i), map.uncompressedOffset(i));
+}
 const expected = Buffer.from(image.buffer);
 const target = new Uint8Array(256 * 1024);
 const result = { hits: 0, misses: 0, wrong: 0 };
