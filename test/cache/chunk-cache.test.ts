@@ -265,12 +265,31 @@ describe.each(engines)('ChunkCache, %s engine', (engine) => {
         for (let chunk = 1; chunk < 14; chunk++) quick.device.store(chunk, sampleContent(chunk));
         vi.advanceTimersByTime(1_000);
         const before = quick.cache.usage();
-        slow.device.store(14, sampleContent(14));
+        for (const chunk of [16, 17, 18]) expect(slow.device.store(chunk, sampleContent(chunk))).toBe(true);
         expect(before).toBeGreaterThan(bound - 64 * 1024);
         expect(slow.cache.usage()).toBeLessThanOrEqual(bound);
       } finally {
         vi.useRealTimers();
       }
+    }));
+
+  it('evicts nothing of a pinned image, open or not, whoever pinned it, until it is unpinned', () =>
+    withCache(engine, async ({ open, openDevice }) => {
+      const { cache, device } = openDevice();
+      fill(device);
+      const other = open();
+      const devices = [{ blob, chunks: map, algorithm: 'sha256' as const }];
+      const pin = { root: blob, reference: 'app', manifest: 'sha256:0', devices, files: [] };
+      await other.pin(pin);
+      expect(other.pins()).toMatchObject([{ reference: 'app', devices: [{ bytes: map.deviceSize }] }]);
+      await cache.prune(0);
+      await other.prune(0);
+      expect(device.present().length).toBe(map.count);
+      expect(cache.list()).toMatchObject([{ isPinned: true }]);
+      await expect(open(map.deviceSize - 1).pin(pin)).rejects.toMatchObject({ code: 'SLUICE_PIN_TOO_LARGE' });
+      other.unpin(blob);
+      await cache.prune(0);
+      expect(device.present()).toEqual([]);
     }));
 
   it('evicts what was read ahead and never used before all else', () =>

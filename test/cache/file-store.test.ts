@@ -64,6 +64,36 @@ describe('FileStore', () => {
       expect(await store.put('bootstrap', 'e'.repeat(64), new Uint8Array(BOUND))).toBe(false);
     }));
 
+  it('removes nothing that is held or pinned, by any process', () =>
+    withTemporaryDirectory(async (directory) => {
+      const folder = path.join(directory, 'files');
+      const hex = (digit: string): string => digit.repeat(64);
+      const pinned = new Set([`config-${hex('a')}`]);
+      const store = new FileStore(folder, BOUND, () => pinned);
+      const held = store.hold();
+      await store.put('config', hex('a'), Buffer.from('pinned'));
+      await held.put('bootstrap', hex('b'), Buffer.from('put'));
+      await store.put('bootstrap', hex('c'), Buffer.from('got'));
+      expect(await held.get('bootstrap', hex('c'))).toEqual(Buffer.from('got'));
+      await store.put('bootstrap', hex('d'), Buffer.from('neither'));
+      expect(held.names).toEqual([`bootstrap-${hex('b')}`, `bootstrap-${hex('c')}`]);
+      // A use by somebody else does not shorten it.
+      await store.get('bootstrap', hex('b'));
+      await new FileStore(folder, BOUND, () => pinned).trim(0);
+      expect(store.list('bootstrap').sort()).toEqual([hex('b'), hex('c')]);
+      expect(store.list('config')).toEqual([hex('a')]);
+      // Ten minutes later, nobody having renewed it.
+      for (const name of held.names) utimesSync(path.join(folder, name), 1, 1);
+      store.renew();
+      await store.trim(0);
+      expect(store.list('bootstrap').length).toBe(2);
+      held.release();
+      for (const name of held.names) utimesSync(path.join(folder, name), 1, 1);
+      store.renew();
+      await store.trim(0);
+      expect(store.list('bootstrap')).toEqual([]);
+    }));
+
   it('removes what a killed process left half written, in time', () =>
     withStore(async (store, folder) => {
       const left = path.join(folder, '.0123456789abcdef');
