@@ -44,7 +44,7 @@ export function openChunks(
   );
   const abort = new AbortController();
   const demand = new CachedChunks(devices, fetched);
-  const prefetch = new CachedChunks(devices, fetched.prefetch);
+  const prefetch = new CachedChunks(devices, fetched.prefetch, 'ahead');
   return {
     chunks: new SequentialChunks(demand, prefetch, bootstrap.devices, abort.signal),
     prefetch,
