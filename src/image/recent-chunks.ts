@@ -33,14 +33,21 @@ export class RecentChunks implements ChunkStore {
     this.#kept.set(key, entry);
     try {
       const bytes = await entry.read;
+      if (this.#kept.get(key) !== entry) return bytes;
       entry.bytes = bytes.length;
       this.#bytes += bytes.length;
       this.#trim();
       return bytes;
     } catch (error) {
-      this.#kept.delete(key);
+      if (this.#kept.get(key) === entry) this.#kept.delete(key);
       throw error;
     }
+  }
+
+  /** Lets go of all of them, those that are on their way included. */
+  clear(): void {
+    this.#kept.clear();
+    this.#bytes = 0;
   }
 
   #trim(): void {

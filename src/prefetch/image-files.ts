@@ -44,7 +44,7 @@ const MAXIMUM_DIRECTORIES = 4096;
 /** The files of a mounted image. */
 export class BootstrapFiles implements ImageFiles {
   readonly #bootstrap: Bootstrap;
-  readonly #chunks: ChunkStore;
+  readonly #chunks: RecentChunks;
   readonly #directories = new Map<ByteString, ResolvedPath | undefined>();
 
   /**
@@ -85,6 +85,11 @@ export class BootstrapFiles implements ImageFiles {
     const directory = found !== undefined && (found.inode.mode & S_IFMT) === S_IFDIR ? found : undefined;
     if (this.#directories.size < MAXIMUM_DIRECTORIES) this.#directories.set(path, directory);
     return directory;
+  }
+
+  /** Lets go of what was read. */
+  forget(): void {
+    this.#chunks.clear();
   }
 
   async read(file: ImageFile, offset: number, length: number): Promise<Uint8Array> {

@@ -40,6 +40,8 @@ export class Prefetch {
   readonly #files: BootstrapFiles;
   readonly #predictor: Predictor;
   readonly #loaded = new Set<number>();
+  /** Predictions under way. */
+  #predicting = 0;
   #index: Promise<FileIndex | undefined> | undefined;
   #neighbours: Neighbours | undefined;
 
@@ -59,7 +61,7 @@ export class Prefetch {
   /** Returns at once. Nothing that goes wrong in it concerns anybody else: who reads meets the error. */
   static start(options: PrefetchOptions): Prefetch {
     const prefetch = new Prefetch(options);
-    void ignoringErrors(() => prefetch.#predictor.start());
+    void ignoringErrors(() => prefetch.#predict(() => prefetch.#predictor.start()));
     return prefetch;
   }
 
@@ -91,7 +93,17 @@ export class Prefetch {
     this.#loaded.add(nid);
     const { size, mode, mtime } = this.#bootstrap.erofs.inode(nid);
     const file: ImageFile = { nid, path: index.pathOf(nid), size, mode, mtime };
-    await this.#predictor.load(file);
+    await this.#predict(() => this.#predictor.load(file));
+  }
+
+  /** What is read for a prediction is of no use after it, and a mount lives long. */
+  async #predict(action: () => Promise<void>): Promise<void> {
+    this.#predicting++;
+    try {
+      await action();
+    } finally {
+      if (--this.#predicting === 0) this.#files.forget();
+    }
   }
 
   #add({ file, offset, length, reason }: Prediction): void {
