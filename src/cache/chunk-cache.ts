@@ -13,8 +13,9 @@ import { ensureFolder, ensureRoot, isHeldByAnybody, listDevices, openDeviceFiles
 import { type CacheEngine, type CacheNative, cacheEngine } from './engine.ts';
 import { Evictor } from './evictor.ts';
 import { FileStore } from './file-store.ts';
-import { type Pin, Pins } from './pins.ts';
+import { type Pin, type PinRequest, Pins } from './pins.ts';
 import { type Bounds, defaultMinimumFree, Room } from './room.ts';
+import { type VerifiedDevice, verifyDevice } from './verify-device.ts';
 
 /** How a cache is opened. */
 export interface ChunkCacheOptions {
@@ -53,28 +54,6 @@ export interface CacheState extends Bounds {
   readonly freeBytes: number;
 }
 
-/** An image to pin, and the documents it is opened from. */
-export interface PinRequest extends Omit<Pin, 'devices'> {
-  readonly devices: readonly {
-    readonly blob: string;
-    readonly chunks: ChunkMap;
-    readonly algorithm: DigestAlgorithm;
-  }[];
-}
-
-/** What {@link ChunkCache.verify} found in one device. */
-export interface VerifiedDevice {
-  /** 64 hex digits. */
-  readonly blob: string;
-  /** Chunks that are local. */
-  readonly chunks: number;
-  readonly bytes: number;
-  /** Chunks whose bytes were wrong; they are dropped. */
-  readonly bad: number;
-  /** False: the device's chunk map was not there to verify it with. */
-  readonly isKnown: boolean;
-}
-
 /** A disk that failed is left alone for so long. */
 const DISK_PAUSE_MS = 2_000;
 
@@ -96,9 +75,6 @@ const MAXIMUM_EVICTION_ROUNDS = 8;
 
 /** How often it is looked whether the open devices' files are still in the cache. */
 const LOOK_MS = 2_000;
-
-/** Chunks hashed by {@link ChunkCache.verify} between two turns of the event loop: some milliseconds. */
-const CHUNKS_PER_TURN = 32;
 
 /**
  * The on-disk cache of verified, uncompressed chunks, shared by every process that opens the same directory (ADR-0003).
@@ -238,26 +214,11 @@ export class ChunkCache implements DeviceOwner {
    * @throws {CacheError} SLUICE_PIN_TOO_LARGE when the pinned images, all of them local, would not fit the cache;
    *   SLUICE_CACHE_IO, SLUICE_CACHE_FULL
    */
-  async pin({ devices, ...image }: PinRequest): Promise<void> {
-    const pinned = this.#pins.devices();
-    const own = devices.map(({ blob, chunks, algorithm }) => ({
-      name: deviceFolderName(blob, deviceMapBytes({ chunks, algorithm })),
-      bytes: chunks.deviceSize,
-    }));
-    for (const { name, bytes } of own) pinned.set(name, bytes);
-    const total = [...pinned.values()].reduce((sum, bytes) => sum + bytes, 0);
-    const { maximumBytes } = this.#room.bounds;
-    if (total > maximumBytes) {
-      throw new CacheError(
-        'SLUICE_PIN_TOO_LARGE',
-        `Cannot pin "${image.reference}": ${total} bytes would be pinned, the cache is bound to ${maximumBytes}`,
-        { facts: { pinnedBytes: total, maximumBytes } },
-      );
-    }
+  async pin(request: PinRequest): Promise<void> {
     try {
-      await this.#pins.add({ ...image, devices: own });
+      await this.#pins.add(request, this.#room.bounds.maximumBytes);
     } catch (error) {
-      throw cacheError(error, image.reference);
+      throw cacheError(error, request.reference);
     }
   }
 
@@ -403,20 +364,4 @@ export class ChunkCache implements DeviceOwner {
     }
     return left;
   }
-}
-
-async function verifyDevice(device: CachedDevice, signal: AbortSignal | undefined): Promise<VerifiedDevice> {
-  const result = { blob: device.blob, chunks: 0, bytes: 0, bad: 0, isKnown: true };
-  for (const [i, chunk] of device.present().entries()) {
-    if (i % CHUNKS_PER_TURN === 0) {
-      signal?.throwIfAborted();
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    const isGood = device.check(chunk);
-    if (isGood === undefined) continue;
-    result.chunks++;
-    result.bytes += device.chunks.uncompressedLength(chunk);
-    result.bad += isGood ? 0 : 1;
-  }
-  return result;
 }

@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { readdirSync, unlinkSync } from 'node:fs';
 import path from 'node:path';
 import { writeAtomically } from '../atomic-file.ts';
+import { CacheError } from '../errors.ts';
+import { type DeviceMap, deviceFolderName, deviceMapBytes } from './device-map.ts';
 import { ensureFolder, readPlainFile } from './directory.ts';
 
 /** A device of a pinned image. */
@@ -25,6 +27,11 @@ export interface Pin {
   readonly files: readonly string[];
 }
 
+/** An image to pin, and the documents it is opened from. */
+export interface PinRequest extends Omit<Pin, 'devices'> {
+  readonly devices: readonly (DeviceMap & { readonly blob: string })[];
+}
+
 const pinName = /^[0-9a-f]{64}$/;
 
 /** A pin of ten thousand files is a megabyte; what is longer is none of ours. */
@@ -38,8 +45,23 @@ export class Pins {
     this.#folder = folder;
   }
 
-  /** Adds a pin, or replaces the one of the same image. */
-  async add(pin: Pin): Promise<void> {
+  /**
+   * Adds a pin, or replaces the one of the same image.
+   * @param maximumBytes - of all pinned devices together
+   * @throws {CacheError} SLUICE_PIN_TOO_LARGE
+   */
+  async add({ devices, ...image }: PinRequest, maximumBytes: number): Promise<void> {
+    const own = devices.map(({ blob, chunks, algorithm }) => {
+      return { name: deviceFolderName(blob, deviceMapBytes({ chunks, algorithm })), bytes: chunks.deviceSize };
+    });
+    const pinned = new Map([...this.devices(), ...own.map(({ name, bytes }) => [name, bytes] as const)]);
+    const pinnedBytes = [...pinned.values()].reduce((sum, bytes) => sum + bytes, 0);
+    if (pinnedBytes > maximumBytes) {
+      const why = `${pinnedBytes} bytes would be pinned, the cache is bound to ${maximumBytes}`;
+      const facts = { pinnedBytes, maximumBytes };
+      throw new CacheError('SLUICE_PIN_TOO_LARGE', `Cannot pin "${image.reference}": ${why}`, { facts });
+    }
+    const pin: Pin = { ...image, devices: own };
     ensureFolder(this.#folder);
     const temporary = path.join(this.#folder, `.${randomBytes(8).toString('hex')}`);
     await writeAtomically(this.#path(pin.root), temporary, [Buffer.from(JSON.stringify(pin))], 0o600);

@@ -1,5 +1,6 @@
 import { Argument, Command } from 'commander';
-import type { CachedBlob, ChunkCache, VerifiedDevice } from '../cache/chunk-cache.ts';
+import type { CachedBlob, ChunkCache } from '../cache/chunk-cache.ts';
+import type { VerifiedDevice } from '../cache/verify-device.ts';
 import { IntegrityError, NotFoundError, UsageError } from '../errors.ts';
 import type { Platform } from '../oci/image.ts';
 import {
