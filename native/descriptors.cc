@@ -110,6 +110,15 @@ napi_value Flock(napi_env env, napi_callback_info info) {
   return result;
 }
 
+napi_value SetNonBlocking(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "setNonBlocking");
+  const int fd = arguments.Descriptor(0, "fd");
+  if (arguments.Failed()) return nullptr;
+  const int flags = fcntl(fd, F_GETFL);
+  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) return ThrowErrno(env, errno, "fcntl");
+  return nullptr;
+}
+
 napi_value SocketPair(napi_env env, napi_callback_info) {
   int fds[2] = {-1, -1};
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) return ThrowErrno(env, errno, "socketpair");

@@ -2,6 +2,9 @@
 #include "arguments.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 namespace sluice {
@@ -29,6 +32,41 @@ napi_value FuseExchange(napi_env env, napi_callback_info info) {
   if (length > 0 && write(fd, answer, length) < 0) return ThrowErrno(env, errno, "write");
   const ssize_t received = read(fd, const_cast<uint8_t*>(request), room);
   return received < 0 ? ThrowErrno(env, errno, "read") : Number(env, static_cast<double>(received));
+}
+
+// The same for a thread that serves many mounts: `from` says whose request it is. The numbers in the epoll instance are
+// the descriptors themselves, so a pipe in it is read like a mount, and wakes the thread.
+napi_value FuseExchangeAny(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info, "fuseExchangeAny");
+  const int epfd = arguments.Descriptor(0, "epfd");
+  const int to = static_cast<int>(arguments.Integer(1, "to", -1, INT_MAX));
+  const uint8_t* answer = nullptr;
+  const uint8_t* request = nullptr;
+  const uint8_t* from = nullptr;
+  size_t capacity = 0, room = 0, size = 0;
+  arguments.Bytes(2, "answer", &answer, &capacity);
+  const size_t length = static_cast<size_t>(arguments.Integer(3, "length", 0, static_cast<int64_t>(capacity)));
+  arguments.Bytes(4, "request", &request, &room);
+  arguments.Bytes(5, "from", &from, &size);
+  if (arguments.Failed()) return nullptr;
+  if (room == 0 || size < sizeof(int32_t) || (length > 0 && to < 0)) {
+    napi_throw_range_error(env, nullptr, "Cannot call fuseExchangeAny: want a request buffer, 4 bytes of from, and to");
+    return nullptr;
+  }
+  if (length > 0 && write(to, answer, length) < 0) return ThrowErrno(env, errno, "write");
+  for (;;) {
+    epoll_event event = {};
+    const int count = epoll_wait(epfd, &event, 1, -1);
+    if (count < 0) return ThrowErrno(env, errno, "epoll_wait");
+    if (count == 0) continue;
+    const int32_t fd = static_cast<int32_t>(event.data.u64);
+    const ssize_t received = read(fd, const_cast<uint8_t*>(request), room);
+    // Another thread was quicker.
+    if (received < 0 && errno == EAGAIN) continue;
+    const int error = errno;
+    memcpy(const_cast<uint8_t*>(from), &fd, sizeof fd);
+    return received < 0 ? ThrowErrno(env, error, "read") : Number(env, static_cast<double>(received));
+  }
 }
 
 }  // namespace sluice

@@ -28,6 +28,8 @@ export interface Native {
   copyFileRange(fdIn: number, offsetIn: number, fdOut: number, offsetOut: number, length: number): number;
   /** flock(2). @returns false when `wait` is false and another open file holds the lock */
   flock(fd: number, mode: 'shared' | 'exclusive' | 'unlock', wait: boolean): boolean;
+  /** fcntl(2), O_NONBLOCK: of the open file, so for all who share it. */
+  setNonBlocking(fd: number): void;
   /** socketpair(2) of unix stream sockets, blocking. */
   socketPair(): [number, number];
   /**
@@ -51,6 +53,21 @@ export interface Native {
    * @returns length of the request in bytes
    */
   fuseExchange(fd: number, answer: Uint8Array, length: number, request: Uint8Array): number;
+  /**
+   * {@link fuseExchange} for a thread that serves many: blocks until a descriptor of `epfd` is ready, and reads from that.
+   * Their keys have to be the descriptors themselves, and they non-blocking: one that has nothing after all is waited for
+   * again. `syscall` of an error may also be `epoll_wait`, with EINTR.
+   * @param to - where the answer goes; -1 when there is none
+   * @param from - four bytes, an int32 of the host: where the request comes from; set when `read` fails, too
+   */
+  fuseExchangeAny(
+    epfd: number,
+    to: number,
+    answer: Uint8Array,
+    length: number,
+    request: Uint8Array,
+    from: Uint8Array,
+  ): number;
   epollCreate(): number;
   /** @param events - EPOLL* bits @param key - what {@link epollWait} reports for `fd`, a safe integer from 0 */
   epollAdd(epfd: number, fd: number, events: number, key: number): void;

@@ -156,7 +156,7 @@ async function start(image: string, directory: string, flags: MountFlags): Promi
     return await mountImage(image, directory, flags, server);
   } catch (error) {
     // They would keep the process alive. Doing it twice does no harm.
-    if (server !== 'libfuse') await server.terminate();
+    if (server !== 'libfuse') await server.close();
     throw error;
   }
 }

@@ -112,7 +112,7 @@ async function run(image: string, command: readonly string[], flags: RunFlags): 
   try {
     process.exitCode = await runOn(server, image, command, flags);
   } catch (thrown) {
-    await server.terminate();
+    await server.close();
     const error = causeOfAbort(thrown);
     reportError(error, false);
     process.exitCode = error instanceof UsageError && error.code === 'SLUICE_CANCELLED' ? error.exit : notStarted;

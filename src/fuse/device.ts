@@ -1,7 +1,8 @@
 import { writeSync, writevSync } from 'node:fs';
 import { FuseError } from '../errors.ts';
 import type { Channel } from './channel.ts';
-import { acceptableErrno, outHeader } from './format.ts';
+import { acceptableErrno, notifyCode, outHeader } from './format.ts';
+import { halvesOf } from './request.ts';
 
 /** What {@link exchange} returns besides a length. */
 export const AGAIN = 0;
@@ -21,11 +22,16 @@ export function exchange(channel: Channel, length: number, report: (error: FuseE
   try {
     return channel(length);
   } catch (error) {
-    if (syscallOf(error) !== 'write') return unreceived(error);
-    const refused = refusalOf(error);
-    if (refused !== undefined) report(refused);
-    return AGAIN;
+    return failedExchange(error, report);
   }
+}
+
+/** What an exchange that threw comes to: as {@link exchange}, which says what `report` gets. */
+export function failedExchange(error: unknown, report: (error: FuseError) => void): typeof AGAIN | typeof GONE {
+  if (syscallOf(error) !== 'write') return unreceived(error);
+  const refused = refusalOf(error);
+  if (refused !== undefined) report(refused);
+  return AGAIN;
 }
 
 /**
@@ -74,12 +80,31 @@ export function replyError(fd: number, unique: number, errno: number): boolean {
   return send(fd, header(unique, -acceptableErrno(errno), 0), outHeader.size);
 }
 
+/**
+ * Has the kernel send again all requests that were read from `fd` and not answered: those of a process that is gone, or
+ * has let go. They come with a mark in `unique`, and answers have to repeat it.
+ * Source: include/uapi/linux/fuse.h, FUSE_NOTIFY_RESEND (Linux 6.9).
+ * @returns false when the kernel cannot, or the mount is gone
+ */
+export function resend(fd: number): boolean {
+  const message = Buffer.alloc(outHeader.size);
+  message.writeUInt32LE(message.length, outHeader.len);
+  message.writeInt32LE(notifyCode.resend, outHeader.error);
+  try {
+    writeSync(fd, message);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function header(unique: number, error: number, bodyLength: number): Buffer {
   const bytes = Buffer.allocUnsafe(outHeader.size);
   bytes.writeUInt32LE(outHeader.size + bodyLength, outHeader.len);
   bytes.writeInt32LE(error, outHeader.error);
-  bytes.writeUInt32LE(unique >>> 0, outHeader.unique);
-  bytes.writeUInt32LE(Math.floor(unique / 0x100000000), outHeader.unique + 4);
+  const [low, high] = halvesOf(unique);
+  bytes.writeUInt32LE(low, outHeader.unique);
+  bytes.writeUInt32LE(high, outHeader.unique + 4);
   return bytes;
 }
 

@@ -22,17 +22,24 @@ export interface RequestFailure {
 export const failureChannel = 'sluice:fuse:failure';
 const failures = channel(failureChannel);
 
+/** Where requests are read to and answers encoded: a MiB and more. */
+export interface ExchangeBuffers {
+  readonly request: Request;
+  readonly reply: Reply;
+}
+
 /** From request to answer, in memory. Does no I/O. */
 export class Dispatcher {
-  readonly request: Request = new Request();
+  readonly request: Request;
   readonly reply: Reply;
   readonly #operations: Operations;
   #refusal: SluiceError | undefined;
 
-  /** @param validSeconds - as for {@link Reply} */
-  constructor(operations: Operations, validSeconds?: number) {
+  /** @param buffers - which a thread's dispatchers share: they answer one request after the other */
+  constructor(operations: Operations, buffers: ExchangeBuffers = { request: new Request(), reply: new Reply() }) {
     this.#operations = operations;
-    this.reply = new Reply(validSeconds);
+    this.request = buffers.request;
+    this.reply = buffers.reply;
   }
 
   /** Why INIT was refused. The answer says so to the kernel; the mount is of no use. */

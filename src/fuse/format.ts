@@ -161,7 +161,10 @@ export const kstatfs = {
 export const dirent = { ino: 0, off: 8, namelen: 16, type: 20, name: 24 } as const;
 
 /** `enum fuse_notify_code`: goes in the place of an error, in a message with `unique` 0 that answers nothing. */
-export const notifyCode = { invalInode: 2, store: 4 } as const;
+export const notifyCode = { invalInode: 2, store: 4, resend: 7 } as const;
+
+/** Marks a request that comes again: FUSE_UNIQUE_RESEND. In the upper half of `unique`. */
+export const resentBit = 0x80000000;
 
 /** `struct fuse_notify_store_out`; the content follows. */
 export const notifyStoreOut = { nodeid: 0, offset: 8, length: 16, size: 24 } as const;

@@ -84,7 +84,7 @@ const forgetBatch: Handler = (request, operations) => {
 const interrupt: Handler = (request, operations) => {
   if (operations.interrupt === undefined) return -ENOSYS;
   request.need(interruptIn.size);
-  operations.interrupt(request.u64(interruptIn.unique));
+  operations.interrupt(request.uniqueAt(interruptIn.unique));
   return SILENT;
 };
 

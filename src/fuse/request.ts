@@ -1,6 +1,6 @@
 import type { ByteString } from '../byte-string.ts';
 import { FuseError } from '../errors.ts';
-import { inHeader } from './format.ts';
+import { inHeader, resentBit } from './format.ts';
 
 /** Thrown by the accessors of a request whose body is too short or senseless; the answer is EINVAL. */
 export class MalformedRequest extends Error {}
@@ -10,6 +10,26 @@ export class MalformedRequest extends Error {}
  * lets one BATCH_FORGET carry 4,000 inodes.
  */
 const receiveSize = 65536;
+
+/** What stands for {@link resentBit} in a number; the kernel counts requests from 0 and does not come so far. */
+const resentMark = 2 ** 52;
+
+/**
+ * A 64-bit `unique` as a number: bit 63, which marks a request that comes again, becomes bit 52.
+ * @throws {MalformedRequest} when another of the upper bits is set
+ */
+function uniqueOf(low: number, high: number): number {
+  const count = (high & ~resentBit) >>> 0;
+  if (count >= 0x100000) throw new MalformedRequest('unique of 2^52 or more');
+  return count * 0x100000000 + low + (high >= resentBit ? resentMark : 0);
+}
+
+/** The halves of what {@link Request.unique} gave. */
+export function halvesOf(unique: number): readonly [low: number, high: number] {
+  const count = unique % resentMark;
+  const high = Math.floor(count / 0x100000000);
+  return [count >>> 0, unique >= resentMark ? (high | resentBit) >>> 0 : high];
+}
 
 /**
  * One request, decoded in place: the buffer it was read into, and accessors for what lies there.
@@ -48,9 +68,9 @@ export class Request {
     return this.#safe(inHeader.nodeid);
   }
 
-  /** The number that ties an answer to its request. */
+  /** The number that ties an answer to its request, as {@link uniqueOf} has it. */
   get unique(): number {
-    return this.#safe(inHeader.unique);
+    return uniqueOf(this.uniqueLow, this.uniqueHigh);
   }
 
   /** The thread that asks, as this process sees it; 0 when it does not. */
@@ -79,6 +99,11 @@ export class Request {
   /** @throws {MalformedRequest} when the number is 2^53 or more */
   u64(offset: number): number {
     return this.#safe(inHeader.size + offset);
+  }
+
+  /** A `unique` in the body. @throws {MalformedRequest} as {@link uniqueOf} */
+  uniqueAt(offset: number): number {
+    return uniqueOf(this.u32(offset), this.u32(offset + 4));
   }
 
   /**

@@ -3,6 +3,8 @@ import { openChannel } from './channel.ts';
 import { AGAIN, exchange, GONE, send } from './device.ts';
 import { Dispatcher } from './dispatcher.ts';
 import type { Operations } from './operations.ts';
+import { Reply } from './reply.ts';
+import { Request } from './request.ts';
 
 export interface ServeOptions {
   /**
@@ -23,7 +25,7 @@ export interface ServeOptions {
  * @throws {FuseError} SLUICE_FUSE_PROTOCOL when the kernel is too old
  */
 export function serve(fd: number, operations: Operations, options: ServeOptions = {}): void {
-  const dispatcher = new Dispatcher(operations, options.validSeconds);
+  const dispatcher = new Dispatcher(operations, { request: new Request(), reply: new Reply(options.validSeconds) });
   const answer = dispatcher.reply.buffer;
   const channel = openChannel(fd, answer, dispatcher.request.buffer);
   const report = (error: FuseError): void => dispatcher.report(error);

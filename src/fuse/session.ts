@@ -1,4 +1,5 @@
 import { closeSync, realpathSync } from 'node:fs';
+import { release } from 'node:os';
 import { FuseError } from '../errors.ts';
 import { loadNative, nativeMissingReason } from '../native.ts';
 import { mount } from './mount.ts';
@@ -10,6 +11,14 @@ export interface SessionOptions {
   readonly mountPoint: string;
   /** What /proc/mounts shows as the source: the image's reference. */
   readonly source: string;
+  /** Whether the kernel has FUSE_NOTIFY_RESEND. Default: as its version says. */
+  readonly resends?: boolean | undefined;
+}
+
+/** Whether FUSE_NOTIFY_RESEND is there: Linux 6.9. */
+function kernelResends(): boolean {
+  const [major = 0, minor = 0] = release().split('.').map(Number);
+  return major > 6 || (major === 6 && minor >= 9);
 }
 
 /**
@@ -22,16 +31,25 @@ export interface SessionOptions {
 export class FuseSession {
   /** Canonical. */
   readonly mountPoint: string;
-  /** /dev/fuse, mounted. Any number of workers may serve it. */
+  /** /dev/fuse, mounted: the mount lives for as long as somebody has it open. */
   readonly fd: number;
+  /** Whether another process that has `fd` can have requests sent again which this one leaves unanswered. */
+  readonly resends: boolean;
+  /**
+   * What the mount is served by, by any number of threads. Where requests can be sent again it is `fd`. Else it is a clone,
+   * so that the kernel fails what this process leaves unanswered: its readers would wait for ever (ADR 16).
+   */
+  readonly served: number;
   /** At first the kernel reads 1 MiB ahead; without the right to set that, 128 KiB. */
   readonly readahead: Readahead;
   readonly #clones: number[] = [];
 
   /** {@link FuseSession.open} makes them. */
-  private constructor(mountPoint: string, fd: number) {
+  private constructor(mountPoint: string, fd: number, resends: boolean) {
     this.mountPoint = mountPoint;
     this.fd = fd;
+    this.resends = resends;
+    this.served = resends || loadNative() === undefined ? fd : this.clone();
     this.readahead = new Readahead(mountPoint, defaultReadaheadKib);
   }
 
@@ -41,7 +59,15 @@ export class FuseSession {
    */
   static async open(options: SessionOptions): Promise<FuseSession> {
     const mountPoint = canonical(options.mountPoint);
-    return new FuseSession(mountPoint, await mount(mountPoint, options.source));
+    return new FuseSession(mountPoint, await mount(mountPoint, options.source), options.resends ?? kernelResends());
+  }
+
+  /**
+   * A mount that another process made, and that lives on.
+   * @param fd - of the same connection, this process's own; closed by `close`
+   */
+  static adopt(mountPoint: string, fd: number, resends: boolean = kernelResends()): FuseSession {
+    return new FuseSession(mountPoint, fd, resends);
   }
 
   /**

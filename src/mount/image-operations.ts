@@ -11,9 +11,11 @@ import { readdir } from './operations/readdir.ts';
 import { readdirplus } from './operations/readdirplus.ts';
 import { readlink } from './operations/readlink.ts';
 import { statfs } from './operations/statfs.ts';
+import type { ReadCounter } from './read-counters.ts';
 
 /** What an operation hands over to the thread that fetches, without waiting for it. */
 export interface Handover {
+  readonly counter: ReadCounter;
   /** Somebody reads: called before the answer is looked for. */
   record(nid: number, offset: number, length: number): void;
   postMiss(miss: Miss): void;
@@ -22,7 +24,7 @@ export interface Handover {
 }
 
 /** An image as a FUSE file system. */
-export function imageOperations(image: ImageView, { record, postMiss, interrupt }: Handover): Operations {
+export function imageOperations(image: ImageView, { counter, record, postMiss, interrupt }: Handover): Operations {
   return {
     lookup: (parent, name, reply) => lookup(image, parent, name, reply),
     getattr: (nodeid, reply) => getattr(image, nodeid, reply),
@@ -30,8 +32,13 @@ export function imageOperations(image: ImageView, { record, postMiss, interrupt 
     read: (nodeid, offset, length, reply, unique, pid) => {
       const nid = image.nid(nodeid);
       record(nid, offset, length);
+      const begun = counter.begin();
       const filled = readLocal(image, nid, offset, length, reply.data);
-      if (filled !== undefined) return filled;
+      if (filled !== undefined) {
+        counter.local(filled, begun);
+        return filled;
+      }
+      counter.missed();
       postMiss({ unique, pid, nid, offset, length });
       return PENDING;
     },

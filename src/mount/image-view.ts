@@ -10,21 +10,39 @@ const rootNodeid = 1;
 
 /** What a thread needs to serve an image. Goes through `postMessage`; nothing large is copied. */
 export interface ImageViewDescriptor {
+  /** The same for all mounts that share the rest, of one process. */
+  readonly id: number;
   readonly bootstrap: SharedBootstrap;
   readonly cache: readonly CacheViewDescriptor[];
   readonly hot: HotViewDescriptor | undefined;
 }
 
-/** An image as the operations of one thread see it: metadata, and what of the content is local. */
+/** What the mounts of an image share in one thread. */
+export class SharedView {
+  readonly bootstrap: Bootstrap;
+  readonly cache: readonly CacheView[];
+
+  constructor({ bootstrap, cache }: Pick<ImageViewDescriptor, 'bootstrap' | 'cache'>) {
+    this.bootstrap = Bootstrap.fromShared(bootstrap);
+    this.cache = cache.map((device) => new CacheView(device));
+  }
+
+  close(): void {
+    for (const view of this.cache) view.close();
+  }
+}
+
+/** An image as the operations of one mount and thread see it: metadata, and what of the content is local. */
 export class ImageView {
   readonly bootstrap: Bootstrap;
   readonly cache: readonly CacheView[];
   readonly hot: HotView | undefined;
 
-  constructor(descriptor: ImageViewDescriptor) {
-    this.bootstrap = Bootstrap.fromShared(descriptor.bootstrap);
-    this.cache = descriptor.cache.map((device) => new CacheView(device));
-    this.hot = descriptor.hot && new HotView(descriptor.hot);
+  /** @param shared - stays the caller's */
+  constructor({ bootstrap, cache }: SharedView, hot: HotViewDescriptor | undefined) {
+    this.bootstrap = bootstrap;
+    this.cache = cache;
+    this.hot = hot && new HotView(hot);
   }
 
   nid(nodeid: number): number {
@@ -53,9 +71,5 @@ export class ImageView {
       mtime,
       mtimeNs,
     };
-  }
-
-  close(): void {
-    for (const view of this.cache) view.close();
   }
 }

@@ -5,7 +5,7 @@ import { FuseError } from '../errors.ts';
 import { type UnmountOptions, unmount } from '../fuse/unmount.ts';
 import { loadNative } from '../native.ts';
 import { collectRead } from './collect-read.ts';
-import { ImageView } from './image-view.ts';
+import { ImageView, SharedView } from './image-view.ts';
 import { libfuseOperations, type ReadMissing } from './libfuse-operations.ts';
 import type { LibfuseSession } from './libfuse-session.ts';
 import { missChannels, type ReadFailed } from './miss-channels.ts';
@@ -28,6 +28,9 @@ export class LibfuseMount implements MountedImage {
   readonly mountPoint: string;
   readonly ended: Promise<void>;
   readonly trace = undefined;
+  readonly fd = undefined;
+  readonly reads = undefined;
+  readonly release = undefined;
   readonly #reads: AbortController;
 
   private constructor(mountPoint: string, ended: Promise<void>, reads: AbortController) {
@@ -44,12 +47,10 @@ export class LibfuseMount implements MountedImage {
     const mountPoint = canonical(options.mountPoint);
     const Session = await loadSession();
     const reads = new AbortController();
-    const view = new ImageView({
-      bootstrap: options.bootstrap.share(),
-      cache: options.devices.map((device) => device.view()),
-      hot: options.hot?.descriptor,
-    });
-    const operations = libfuseOperations(view, readMissing(options, mountPoint, reads.signal));
+    const cache = options.devices.map((device) => device.view());
+    const view = new SharedView({ bootstrap: options.bootstrap.share(), cache });
+    const image = new ImageView(view, options.hot?.descriptor);
+    const operations = libfuseOperations(image, readMissing(options, mountPoint, reads.signal));
     const session = new Session(mountPoint, operations, sessionOptions(options.source));
     try {
       const descriptor = await startSession(session, mountPoint);
@@ -62,6 +63,11 @@ export class LibfuseMount implements MountedImage {
       view.close();
       throw error;
     }
+  }
+
+  /** Which reads these are, only libfuse knows. */
+  waiting(): { readonly reads: number; readonly since: undefined } {
+    return { reads: 0, since: undefined };
   }
 
   async unmount(options?: UnmountOptions): Promise<void> {

@@ -19,6 +19,8 @@ const lookAgainMs = 200;
 /** A read that is not answered yet. */
 interface Waiting {
   readonly pid: number;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
   readonly abort: AbortController;
 }
 
@@ -28,6 +30,8 @@ export class Misses {
   count = 0;
   readonly #sources: ReadSources;
   readonly #waiting = new Map<number, Waiting>();
+  readonly #answers = new Set<Promise<void>>();
+  #isDropped = false;
   readonly #early = new LRUCache<number, true>({ max: maximumEarlyInterrupts });
   readonly #onFailure: (failure: Omit<ReadFailed, 'mountPoint'>) => void;
 
@@ -40,11 +44,18 @@ export class Misses {
    * Answers one read. Never rejects: what goes wrong is the reader's errno, and reported.
    * @param fd - the descriptor the request came from
    */
-  async answer(fd: number, miss: Miss): Promise<void> {
+  answer(fd: number, miss: Miss): Promise<void> {
+    if (this.#isDropped) return Promise.resolve();
+    const answered = this.#answer(fd, miss).finally(() => this.#answers.delete(answered));
+    this.#answers.add(answered);
+    return answered;
+  }
+
+  async #answer(fd: number, miss: Miss): Promise<void> {
     const { unique, pid } = miss;
     this.count++;
     const abort = new AbortController();
-    this.#waiting.set(unique, { pid, abort });
+    this.#waiting.set(unique, { pid, since: Date.now(), abort });
     if (this.#early.delete(unique)) this.interrupt(unique);
     try {
       const buffers = await collectRead(this.#sources, miss, abort.signal);
@@ -54,7 +65,7 @@ export class Misses {
       this.#onFailure({ nid: miss.nid, offset: miss.offset, error });
       replyError(fd, unique, error instanceof SluiceError ? error.errno : EIO);
     } finally {
-      if (abort.signal.aborted) replyError(fd, unique, EINTR);
+      if (abort.signal.aborted && !this.#isDropped) replyError(fd, unique, EINTR);
       this.#waiting.delete(unique);
     }
   }
@@ -72,6 +83,23 @@ export class Misses {
   /** Lets go of everybody: the mount is gone. */
   abortAll(): void {
     for (const { abort } of this.#waiting.values()) abort.abort();
+  }
+
+  /** Lets go of everybody without an answer: another process will give it. */
+  dropAll(): void {
+    this.#isDropped = true;
+    this.abortAll();
+  }
+
+  /** Waits until everybody has an answer. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#answers);
+  }
+
+  /** Reads that wait now, and since when the oldest one does, in milliseconds since the epoch. */
+  waiting(): { readonly reads: number; readonly since: number | undefined } {
+    const [oldest] = this.#waiting.values();
+    return { reads: this.#waiting.size, since: oldest?.since };
   }
 
   #watch(unique: number, waiting: Waiting): void {

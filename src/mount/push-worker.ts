@@ -1,7 +1,7 @@
 import { workerData } from 'node:worker_threads';
 import { storeContent } from '../fuse/store.ts';
 import { HotWants } from '../hot/hot-wants.ts';
-import { ImageView, type ImageViewDescriptor } from './image-view.ts';
+import { ImageView, type ImageViewDescriptor, SharedView } from './image-view.ts';
 import { PagePusher } from './push-pages.ts';
 
 /** What the thread is given. */
@@ -20,7 +20,7 @@ export interface PushTask {
  */
 const { fd, image, wants: buffer } = workerData as PushTask;
 const wants = new HotWants(buffer);
-const view = new ImageView({ ...image, cache: [] });
+const view = new ImageView(new SharedView({ ...image, cache: [] }), image.hot);
 const { bootstrap, hot } = view;
 // Files the kernel has forgotten are usual.
 Error.stackTraceLimit = 0;

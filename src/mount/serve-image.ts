@@ -22,10 +22,12 @@ export interface ServeImageOptions {
   /** Where the start's hot blob is kept. */
   readonly files: FileStore;
   /**
-   * Who talks to the kernel: worker threads of ours, taken over, or libfuse (docs/drivers.md). Never another one than was
+   * Who talks to the kernel: worker threads of ours, which stay the caller's, or libfuse (docs/drivers.md). Never another one than was
    * asked for.
    */
   readonly server: MountWorkers | 'libfuse';
+  /** As for ImageMount: workers can. */
+  readonly adopt?: { readonly fd: number } | undefined;
   /** Records what is read from the first read on. Workers can. */
   readonly trace?: boolean | undefined;
   /** Name of the image's profile to start by; `false` for none. Default: `default`. One that is missing is missed only in speed. */
@@ -67,7 +69,8 @@ export async function serveImage(options: ServeImageOptions): Promise<ServedImag
     const hot = await hotStart?.pages(bootstrap);
     if (options.prefetch !== false && hot === undefined) prefetch = startPrefetch(content, options.command);
     const onMiss = prefetch?.missed.bind(prefetch);
-    const parts = { bootstrap, mountPoint, source: reference, trace: options.trace, onMiss, hot, ...chunks };
+    const { trace: recorded, adopt } = options;
+    const parts = { bootstrap, mountPoint, adopt, source: reference, trace: recorded, onMiss, hot, ...chunks };
     const mount = server === 'libfuse' ? await startLibfuse(parts) : await ImageMount.start(parts, server);
     const fill = fillOf(content);
     const status = new MountStatus(content, fill);
@@ -88,13 +91,18 @@ export async function serveImage(options: ServeImageOptions): Promise<ServedImag
       prefetch?.close();
       await content?.close();
     });
-    const { trace } = mount;
     const known = { content, fill, state: () => status.state() };
-    return { ...known, trace, mountPoint: mount.mountPoint, ended, unmount: (how) => mount.unmount(how) };
+    const { trace, fd, reads, release } = mount;
+    return {
+      ...known,
+      ...{ trace, fd, reads, release, ended, mountPoint: mount.mountPoint },
+      waiting: () => mount.waiting(),
+      unmount: (how) => mount.unmount(how),
+    };
   } catch (error) {
     hotStart?.close();
     prefetch?.close();
-    await Promise.all([server === 'libfuse' ? undefined : server.terminate(), content?.close()]);
+    await content?.close();
     throw error;
   }
 }

@@ -1,34 +1,78 @@
-import { parentPort } from 'node:worker_threads';
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { serve } from '../fuse/serve.ts';
-import { HotWants } from '../hot/hot-wants.ts';
-import { imageOperations } from './image-operations.ts';
-import { ImageView } from './image-view.ts';
-import type { ServeMessage, WorkerMessage } from './messages.ts';
-import { TraceLog } from './trace-log.ts';
+import { ManyMounts } from '../fuse/serve-many.ts';
+import { loadNative } from '../native.ts';
+import type { FromThread, MountTask, ToThread } from './messages.ts';
+import { ThreadImages } from './served-mount.ts';
+
+/** What a thread is given. */
+export interface ThreadStart {
+  /** Its number. */
+  readonly thread: number;
+  /** Where {@link ToThread} comes from. */
+  readonly port: MessagePort;
+  /** Wakes the thread; undefined for one that serves a single mount, and ends with it. */
+  readonly control: number | undefined;
+}
 
 /**
- * A worker thread of one mount. It is started before there is anything to mount, so that loading it costs no time
- * later; its first message is its only one, because from then on it blocks in read(2). It ends with the mount.
+ * A thread that serves mounts. It is started before there is anything to mount, so that loading it costs no time later.
+ * Serving, it blocks: it has no event loop, and takes its messages when it is woken.
  */
-const port = parentPort;
-if (port === null) throw new Error('Cannot run: this file is started as a worker thread');
-const post = (message: WorkerMessage): void => port.postMessage(message);
+const { thread, port, control } = workerData as ThreadStart;
+if (parentPort === null) throw new Error('Cannot run: this file is started as a worker thread');
+const parent = parentPort;
+const images = new ThreadImages(thread, (message) => parent.postMessage(message));
+const ended = (task: MountTask): void => {
+  images.close(task);
+  parent.postMessage({ kind: 'ended', fd: task.fd } satisfies FromThread);
+};
 
-port.once('message', ({ fd, image, wants: buffer, trace, maximumReadahead }: ServeMessage) => {
-  const view = new ImageView(image);
-  const log = new TraceLog(trace);
-  const wants = buffer && new HotWants(buffer);
-  const operations = imageOperations(view, {
-    record: (nid, offset, length) => {
-      log.add(nid, offset, length);
-      wants?.add(nid);
-    },
-    postMiss: (miss) => post({ kind: 'miss', fd, ...miss }),
-    interrupt: (unique) => post({ kind: 'interrupt', unique }),
+if (control === undefined) {
+  port.once('message', (message: ToThread) => {
+    port.close();
+    if (message.kind === 'serve') serveOne(message.task);
   });
+} else {
+  serveMany(control);
+}
+
+function serveOne(task: MountTask): void {
   try {
-    serve(fd, { ...operations, maximumReadahead });
+    serve(task.fd, images.open(task));
   } finally {
-    view.close();
+    ended(task);
   }
-});
+}
+
+function serveMany(wakes: number): void {
+  const native = loadNative();
+  if (native === undefined) throw new Error('Cannot serve many mounts without the native addon');
+  const tasks = new Map<number, MountTask>();
+  const end = (fd: number): void => {
+    const task = tasks.get(fd);
+    tasks.delete(fd);
+    if (task !== undefined) ended(task);
+  };
+  const act = (message: ToThread, mounts: ManyMounts): boolean => {
+    if (message.kind === 'close') return false;
+    if (message.kind === 'release') {
+      mounts.remove(message.fd);
+      end(message.fd);
+    } else {
+      tasks.set(message.task.fd, message.task);
+      mounts.add(message.task.fd, images.open(message.task));
+    }
+    return true;
+  };
+  new ManyMounts(native).serve(wakes, {
+    gone: end,
+    woken: (mounts) => {
+      for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {
+        if (!act(next.message as ToThread, mounts)) return false;
+      }
+      return true;
+    },
+  });
+  port.close();
+}

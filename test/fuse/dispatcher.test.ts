@@ -5,6 +5,8 @@ import { FuseError, NotFoundError } from '../../src/errors.ts';
 import { Dispatcher, failureChannel } from '../../src/fuse/dispatcher.ts';
 import { attr, attrOut, dirent, entryOut, initFlag, initOut, opcode, outHeader } from '../../src/fuse/format.ts';
 import { type Operations, PENDING } from '../../src/fuse/operations.ts';
+import { Reply } from '../../src/fuse/reply.ts';
+import { Request } from '../../src/fuse/request.ts';
 import { MemoryFileSystem } from '../support/fuse-memory.js';
 import { encodeBody, encodeRequest } from '../support/fuse-requests.ts';
 
@@ -125,7 +127,11 @@ describe('Dispatcher.answer()', () => {
   });
 
   it('lets the kernel keep nothing when told so', () => {
-    const { body } = ask(new Dispatcher(memory(), 0), encodeRequest(opcode.getattr, 2, Buffer.alloc(16))) ?? {};
+    const { body } =
+      ask(
+        new Dispatcher(memory(), { request: new Request(), reply: new Reply(0) }),
+        encodeRequest(opcode.getattr, 2, Buffer.alloc(16)),
+      ) ?? {};
     expect(body?.readBigUInt64LE(attrOut.attrValid)).toBe(0n);
   });
 
