@@ -18,7 +18,7 @@ const ranks: readonly (readonly string[])[] = [
   ['image', 'transport'],
   ['convert', 'prefetch'],
   ['mount', 'check', 'export', 'optimize'],
-  ['runtime', 'control', 'demo', 'holder'],
+  ['runtime', 'control', 'demo', 'holder', 'metrics', 'log'],
   ['startup'],
   ['cli'],
 ];
