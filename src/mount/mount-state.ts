@@ -18,6 +18,7 @@ export interface MountState {
   readonly copied: Amount;
   /** Compressed bytes from the network, over the last seconds. */
   readonly bytesPerSecond: number;
+  /** Since the mount was made, page cache aside; zeros where the driver does not count. `bytes`: without the misses'. */
   readonly reads: { readonly count: number; readonly bytes: number; readonly misses: number };
   /** Reads that wait for chunks now; `since` is the oldest one's, ISO 8601. */
   readonly waiting: { readonly reads: number; readonly since: string | undefined };

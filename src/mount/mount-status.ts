@@ -4,12 +4,14 @@ import { digestHex } from '../oci/digest.ts';
 import type { Fill, FillState } from './fill.ts';
 import type { ImageContent } from './image-content.ts';
 import type { Amount, MountState } from './mount-state.ts';
+import type { MountedImage } from './mounted-image.ts';
 
 const nothing: Amount = { chunks: 0, bytes: 0 };
 
 /** Collects what is known of a mount, from the moment it is made to its end. */
 export class MountStatus {
   readonly #content: ImageContent;
+  readonly #mount: Pick<MountedImage, 'reads' | 'waiting'>;
   readonly #fill: Fill;
   readonly #blobs: ReadonlySet<string>;
   #copied = nothing;
@@ -17,8 +19,9 @@ export class MountStatus {
   #last: MountState | undefined;
 
   /** @param content - of the mount. Neither it nor `fill` is closed here */
-  constructor(content: ImageContent, fill: Fill) {
+  constructor(content: ImageContent, mount: Pick<MountedImage, 'reads' | 'waiting'>, fill: Fill) {
     this.#content = content;
+    this.#mount = mount;
     this.#fill = fill;
     this.#blobs = new Set(content.image.bootstrap.devices.map(({ blob }) => digestHex(blob)));
     cacheChannels.copied.subscribe(this.#onCopied);
@@ -30,6 +33,8 @@ export class MountStatus {
     const { local, total } = this.#content.local;
     const isLocal = local.chunks === total.chunks;
     const fill = this.#fill.state;
+    const { reads = 0, bytes = 0, misses = 0 } = this.#mount.reads?.snapshot() ?? {};
+    const waiting = this.#mount.waiting();
     return {
       laziness: isLocal ? 'local' : lazinessOf[fill.phase],
       why: isLocal ? whyLocal(this.#isPinned()) : whyLazy(fill),
@@ -38,8 +43,8 @@ export class MountStatus {
       fetched: { demand: nothing, prefetch: nothing, background: nothing },
       copied: this.#copied,
       bytesPerSecond: 0,
-      reads: { count: 0, bytes: 0, misses: 0 },
-      waiting: { reads: 0, since: undefined },
+      reads: { count: reads + misses, bytes, misses },
+      waiting: { reads: waiting.reads, since: time(waiting.since) },
       lastError: this.#lastError,
       place: undefined,
       credentialsObtained: undefined,
@@ -85,6 +90,10 @@ const lazinessOf: Readonly<Record<FillState['phase'], MountState['laziness']>> =
   failed: 'lazy',
   done: 'lazy',
 };
+
+function time(milliseconds: number | undefined): string | undefined {
+  return milliseconds === undefined ? undefined : new Date(milliseconds).toISOString();
+}
 
 function whyLocal(isPinned: boolean): string {
   return isPinned

@@ -73,7 +73,7 @@ export async function serveImage(options: ServeImageOptions): Promise<ServedImag
     const parts = { bootstrap, mountPoint, adopt, source: reference, trace: recorded, onMiss, hot, ...chunks };
     const mount = server === 'libfuse' ? await startLibfuse(parts) : await ImageMount.start(parts, server);
     const fill = fillOf(content);
-    const status = new MountStatus(content, fill);
+    const status = new MountStatus(content, mount, fill);
     const report = (message: unknown): void => {
       const failure = message as ReadFailed;
       if (failure.mountPoint !== mount.mountPoint) return;

@@ -6,6 +6,7 @@ import { RegistryError } from '../../src/errors.ts';
 import { Fill } from '../../src/mount/fill.ts';
 import { type ImageContent, openContent } from '../../src/mount/image-content.ts';
 import { MountStatus } from '../../src/mount/mount-status.ts';
+import { ReadCounters } from '../../src/mount/read-counters.ts';
 import { digestHex } from '../../src/oci/digest.ts';
 import { openSource } from '../../src/transport/open.ts';
 import { convertLayers } from '../support/convert-layers.ts';
@@ -18,6 +19,8 @@ describe('MountStatus', () => {
   let content: ImageContent;
   let fill: Fill;
   let status: MountStatus;
+  const reads = new ReadCounters();
+  let waiting: { reads: number; since: number | undefined } = { reads: 0, since: undefined };
 
   beforeEach(async () => {
     directory = makeTemporaryDirectory();
@@ -39,7 +42,7 @@ describe('MountStatus', () => {
     content = await openContent({ source: openSource(reference, {}), cache });
     const { image, chunks, local } = content;
     fill = new Fill({ reference: image.reference, devices: chunks.devices, local, chunks: chunks.prefetch, cache });
-    status = new MountStatus(content, fill);
+    status = new MountStatus(content, { reads, waiting: () => waiting }, fill);
   }
 
   async function pin(): Promise<void> {
@@ -102,10 +105,21 @@ describe('MountStatus', () => {
       blob: `sha256:${`${i}`.repeat(64)}` as typeof device.blob,
     }));
     const image = { ...first.image, bootstrap: Object.create(bootstrap, { devices: { value: devices } }) };
-    status = new MountStatus({ ...first, image }, fill);
+    status = new MountStatus({ ...first, image }, { reads, waiting: () => waiting }, fill);
     for (const copy of copies) for (let chunk = 0; chunk < copy.chunks.count; chunk++) copy.copy(chunk);
     expect(status.state().copied).toEqual(content.local.total);
     for (const copy of copies) copy.close();
+  });
+
+  it('says what is read, and what waits since when', () => {
+    expect(status.state().waiting).toEqual({ reads: 0, since: undefined });
+    const thread = reads.counter(0);
+    thread.local(4096, undefined);
+    thread.local(8192, undefined);
+    thread.missed();
+    waiting = { reads: 1, since: Date.UTC(2026, 10, 21) };
+    expect(status.state().reads).toEqual({ count: 3, bytes: 12_288, misses: 1 });
+    expect(status.state().waiting).toEqual({ reads: 1, since: '2026-11-21T00:00:00.000Z' });
   });
 
   it('keeps the last error, with its code and time', () => {
