@@ -22,6 +22,7 @@ const benchmarks = {
   read: ['2', '64', '4000'],
   find: ['2', '2000'],
   'first-read': ['1', '64'],
+  fill: ['1', '512'],
   conversion: ['1'],
   sizes: ['redis'],
   memory: ['1'],

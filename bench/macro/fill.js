@@ -20,8 +20,8 @@ import { convert } from '../support/sluice.js';
 import { median } from '../support/statistics.js';
 import { inWorkspace } from '../support/workspace.js';
 
-const rounds = Number(process.argv[2] ?? 24);
-const megabytes = Number(process.argv[3] ?? 1024);
+const rounds = Number(process.argv[2] ?? 6);
+const megabytes = Number(process.argv[3] ?? 1536);
 
 /** Each miss is of a chunk of its own: the cutter makes none as long. */
 const missStride = 1 << 20;
