@@ -3,6 +3,8 @@ import { homedir } from 'node:os';
 import path from 'node:path';
 import { type Command, Option } from 'commander';
 import { UsageError } from '../errors.ts';
+import type { LogFormat } from '../log/format.ts';
+import { type LogLevel, logLevels } from '../log/levels.ts';
 import { parsePlatform } from '../oci/platform.ts';
 import type { RegistryOptions } from '../registry/registry-options.ts';
 
@@ -23,6 +25,12 @@ export interface CacheBoundFlags extends CacheFlags {
   readonly cacheFree?: number;
 }
 
+/** As {@link addLogOptions} reads them. */
+export interface LogFlags {
+  readonly logFormat: LogFormat;
+  readonly logLevel: LogLevel;
+}
+
 const gibibyte = 2 ** 30;
 /** The cache's default bound, and the part of its disk that it takes at most. */
 const defaultCacheBytes = 10 * gibibyte;
@@ -40,6 +48,15 @@ export function addJsonOption(command: Command): Command {
 
 export function addPlatformOption(command: Command): Command {
   return command.option('--platform <os/arch>', 'which image of an index, linux/arm64 for example', parsePlatform);
+}
+
+/** For whoever serves mounts for long: `Log` takes these as they are. */
+export function addLogOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--log-format <format>', 'how events are written').choices(['text', 'json']).default('text'))
+    .addOption(
+      new Option('--log-level <level>', 'the least severe events to write').choices(logLevels).default('info'),
+    );
 }
 
 export function addCacheDirOption(command: Command): Command {
