@@ -20,6 +20,7 @@ const exitStatus = {
   registry: 6,
   cache: 7,
   fuse: 8,
+  daemonRuns: 9,
   container: 125,
   cancelled: 130,
 };
@@ -75,6 +76,7 @@ export const errorTable = {
   SLUICE_REGISTRY_UNAVAILABLE: registryRetry,
   SLUICE_REGISTRY_RANGE: registryRetry,
   SLUICE_REGISTRY_PROTOCOL: registry,
+  SLUICE_OFFLINE: registry,
   // Not found: the name is right in form, and nothing is there.
   SLUICE_IMAGE_NOT_FOUND: notFound,
   SLUICE_BLOB_NOT_FOUND: notFound,
@@ -107,6 +109,7 @@ export const errorTable = {
   SLUICE_REFERENCE_INVALID: usage,
   SLUICE_OPTION_INVALID: usage,
   SLUICE_TRACE_STATE: usage,
+  SLUICE_DAEMON_RUNS: { errno: EINVAL, exit: exitStatus.daemonRuns, retryable: false },
   SLUICE_TARGET_LOCKED: { errno: EINVAL, exit: exitStatus.usage, retryable: true },
   SLUICE_CANCELLED: { errno: constants.errno.EINTR, exit: exitStatus.cancelled, retryable: false },
 } as const satisfies Record<string, ErrorMeaning>;

@@ -47,7 +47,7 @@ async function print(imageText: string, paths: readonly string[], flags: ImageFl
       const found = resolvePath(bootstrap.erofs, byteStringFromText(text), 'follow');
       return { text, ...checkFile(text, found) };
     });
-    const open = openChunks(source, image, cache);
+    const open = openChunks(source, image, { cache });
     const content: ReadContent = ({ inode }) => readFile(bootstrap, open.chunks, inode.nid, inode.size, signal);
     try {
       if (flags.json === true) printResult(true, await summaries(files, content), () => '');

@@ -67,7 +67,7 @@ async function toImage(
     import('../transport/open.ts'),
   ]);
   const target = openTarget(targetText, registryOptions(flags));
-  const content = openChunks(source, image, cache);
+  const content = openChunks(source, image, { cache });
   try {
     const summary = await exportImage({
       image,
@@ -101,7 +101,7 @@ async function toTar(
     import('../export/export-tar.ts'),
     import('../image/open-chunks.ts'),
   ]);
-  const content = openChunks(source, image, cache);
+  const content = openChunks(source, image, { cache });
   try {
     const tar = exportTar(image, content.chunks, signal);
     if (file === '-') await writeOut(tar);

@@ -4,13 +4,14 @@ import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { Command, Option } from 'commander';
 import { FuseError } from '../errors.ts';
+import type { FailurePolicy } from '../fetch/failure-policy.ts';
 import type { MountWorkers } from '../mount/mount-workers.ts';
 import type { ServedImage } from '../mount/serve-image.ts';
 import type { Platform } from '../oci/image.ts';
 import { type PackedError, packError, reviveError } from '../packed-error.ts';
-import { defaultRetryPolicy } from '../registry/registry-options.ts';
 import {
   addCacheDirOption,
+  addFailureOption,
   addJsonOption,
   addPlatformOption,
   addRegistryOptions,
@@ -20,13 +21,14 @@ import {
   parseCount,
   type RegistryFlags,
   registryOptions,
+  registryRetry,
 } from './options.ts';
 import { note, printResult, reportError } from './output.ts';
 
 interface MountFlags extends RegistryFlags, CacheFlags {
   readonly foreground?: boolean;
   readonly cacheSize?: number;
-  readonly readTimeout: number;
+  readonly onFailure: FailurePolicy;
   readonly driver: 'fuse' | 'libfuse';
   readonly workers?: number;
   readonly platform?: Platform;
@@ -58,7 +60,6 @@ export function mountCommand(): Command {
       'bound of the whole cache, 512M or 10G (default: 10G, a quarter of a small disk)',
       parseBytes,
     )
-    .option('--read-timeout <seconds>', 'how long a read is tried again before it is an I/O error', parseCount, 30)
     .addOption(
       new Option('--driver <name>', 'who talks to the kernel; libfuse takes libfuse 2 and is slower')
         .choices(['fuse', 'libfuse'])
@@ -71,7 +72,8 @@ export function mountCommand(): Command {
     .option('--trace', 'record from the first read on what is read: see sluice trace')
     .option('--log <file>', 'where a mount in the background reports failed reads (default: sluice.log in the cache)')
     .addHelpText('after', examples);
-  for (const add of [addPlatformOption, addRegistryOptions, addCacheDirOption, addJsonOption]) add(command);
+  for (const add of [addFailureOption, addPlatformOption, addRegistryOptions, addCacheDirOption, addJsonOption])
+    add(command);
   return command.action((image: string, directory: string, flags: MountFlags) =>
     flags.foreground || isLaunched() ? serve(image, directory, flags) : launch(image, flags),
   );
@@ -174,15 +176,14 @@ async function mountImage(
     import('../transport/open.ts'),
     import('../zstd/codec.ts'),
   ]);
-  const readTimeoutMs = flags.readTimeout * 1000;
   const maximumBytes = flags.cacheSize ?? defaultCacheSize(flags.cacheDir);
   const cache = ChunkCache.open(flags.cacheDir, { maximumBytes });
-  const { platform } = flags;
-  const retry = { ...defaultRetryPolicy, deadlineMs: readTimeoutMs };
+  const { platform, onFailure: failure } = flags;
+  const retry = registryRetry(failure);
   const served = await serveImage({
     open: (onManifest) => {
       const source = openSource(image, { ...registryOptions(flags), retry });
-      return openContent({ source, cache, platform, readTimeoutMs, onManifest });
+      return openContent({ source, cache, platform, failure, onManifest });
     },
     mountPoint: directory,
     files: cache.files,

@@ -57,7 +57,7 @@ async function optimize(imageText: string, flags: OptimizeFlags): Promise<void> 
   const target = openReferrerTarget(imageText, registryOptions(flags));
   const use = async ({ source, image, cache }: ImageAtHand): Promise<void> => {
     const profiles = await chooseProfiles(imageText, image.root, flags);
-    const { chunks, close } = openChunks(source, image, cache);
+    const { chunks, close } = openChunks(source, image, { cache });
     try {
       const attached = await optimizeImage({ image, chunks, place: { source, target }, profiles, signal });
       const { digest } = image.raw.descriptor;

@@ -3,10 +3,11 @@ import { homedir } from 'node:os';
 import path from 'node:path';
 import { type Command, Option } from 'commander';
 import { UsageError } from '../errors.ts';
+import { defaultFailurePolicy, type FailurePolicy } from '../fetch/failure-policy.ts';
 import type { LogFormat } from '../log/format.ts';
 import { type LogLevel, logLevels } from '../log/levels.ts';
 import { parsePlatform } from '../oci/platform.ts';
-import type { RegistryOptions } from '../registry/registry-options.ts';
+import { defaultRetryPolicy, type RegistryOptions, type RetryPolicy } from '../registry/registry-options.ts';
 
 /** Options of every command that may talk to a registry. */
 export interface RegistryFlags {
@@ -31,6 +32,8 @@ export interface LogFlags {
   readonly logLevel: LogLevel;
 }
 
+const millisecondsOf: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
 const gibibyte = 2 ** 30;
 /** The cache's default bound, and the part of its disk that it takes at most. */
 const defaultCacheBytes = 10 * gibibyte;
@@ -48,6 +51,18 @@ export function addJsonOption(command: Command): Command {
 
 export function addPlatformOption(command: Command): Command {
   return command.option('--platform <os/arch>', 'which image of an index, linux/arm64 for example', parsePlatform);
+}
+
+/** What is done about chunks that cannot be had: `onFailure` of the flags. */
+export function addFailureOption(command: Command): Command {
+  return command.addOption(
+    new Option(
+      '--on-failure <policy>',
+      'what to do about a chunk that cannot be had: eio, wait, wait:10s (try again for so long), offline (ask nobody)',
+    )
+      .argParser(parseFailurePolicy)
+      .default(defaultFailurePolicy, 'wait:30s'),
+  );
 }
 
 /** For whoever serves mounts for long: `Log` takes these as they are. */
@@ -102,6 +117,26 @@ export function parseBytes(text: string): number {
   const bytes = Math.floor(Number(digits) * 1024 ** ' KMGT'.indexOf((unit || ' ').toUpperCase()));
   if (Number.isSafeInteger(bytes)) return bytes;
   throw new UsageError('SLUICE_OPTION_INVALID', `Cannot use size "${text}": want bytes, or 512M, 10G, 1T`);
+}
+
+/** `eio`, `wait`, `wait:10s`, `wait:2m`, `offline`. For commander. */
+export function parseFailurePolicy(text: string): FailurePolicy {
+  if (text === 'eio' || text === 'offline') return { kind: text };
+  if (text === 'wait') return defaultFailurePolicy;
+  const [, digits, unit = ''] = /^wait:(\d{1,7}(?:\.\d{1,3})?)(ms|s|m|h)$/.exec(text) ?? [];
+  const milliseconds = Math.round(Number(digits) * (millisecondsOf[unit] ?? Number.NaN));
+  if (milliseconds >= 1) return { kind: 'wait', milliseconds };
+  throw new UsageError(
+    'SLUICE_OPTION_INVALID',
+    `Cannot use failure policy "${text}": want eio, wait, wait:10s (ms, s, m, h) or offline`,
+  );
+}
+
+/** How often the registry's client tries again what is needed before there is a mount. */
+export function registryRetry(failure: FailurePolicy): RetryPolicy {
+  return failure.kind === 'wait'
+    ? { ...defaultRetryPolicy, deadlineMs: failure.milliseconds }
+    : { ...defaultRetryPolicy, attempts: 1 };
 }
 
 /** For commander. */

@@ -3,22 +3,23 @@ import path from 'node:path';
 import { isatty } from 'node:tty';
 import { Command, Option } from 'commander';
 import { UsageError } from '../errors.ts';
+import type { FailurePolicy } from '../fetch/failure-policy.ts';
 import type { MountWorkers } from '../mount/mount-workers.ts';
 import type { ServedImage } from '../mount/serve-image.ts';
 import type { Platform } from '../oci/image.ts';
-import { defaultRetryPolicy } from '../registry/registry-options.ts';
 import type { ContainerOptions, Volume } from '../runtime/container-options.ts';
 import type { RuntimeName } from '../runtime/find-runtime.ts';
 import {
   addCacheDirOption,
+  addFailureOption,
   addPlatformOption,
   addRegistryOptions,
   type CacheFlags,
   defaultCacheSize,
   parseBytes,
-  parseCount,
   type RegistryFlags,
   registryOptions,
+  registryRetry,
 } from './options.ts';
 import { reportError } from './output.ts';
 import { causeOfAbort } from './signals.ts';
@@ -37,7 +38,7 @@ interface RunFlags extends RegistryFlags, CacheFlags {
   readonly runtime?: RuntimeName;
   readonly stateDir?: string;
   readonly cacheSize?: number;
-  readonly readTimeout: number;
+  readonly onFailure: FailurePolicy;
   readonly platform?: Platform;
   readonly eager?: boolean;
   readonly prefetch: boolean;
@@ -89,7 +90,6 @@ export function runCommand(): Command {
       'bound of the whole cache, 512M or 10G (default: 10G, a quarter of a small disk)',
       parseBytes,
     )
-    .option('--read-timeout <seconds>', 'how long a read is tried again before it is an I/O error', parseCount, 30)
     .option('--profile <name>', 'the image’s profile to start by; with --trace, the one to record (default: "default")')
     .option('--no-profile', 'start as if the image had no profile')
     .option('--no-prefetch', 'fetch what is read, and nothing that a start is expected to read')
@@ -98,7 +98,7 @@ export function runCommand(): Command {
     .option('--report <file>', 'write what the start took, as JSON, when the container has ended')
     .passThroughOptions()
     .addHelpText('after', examples);
-  for (const add of [addPlatformOption, addRegistryOptions, addCacheDirOption]) add(command);
+  for (const add of [addFailureOption, addPlatformOption, addRegistryOptions, addCacheDirOption]) add(command);
   return command.action(run);
 }
 
@@ -144,15 +144,15 @@ async function runOn(
     ]);
   const { platform, profile } = flags;
   const record = { store: new ProfileStore(flags.cacheDir), name: checkProfileName(profile || 'default') };
-  const readTimeoutMs = flags.readTimeout * 1000;
-  const retry = { ...defaultRetryPolicy, deadlineMs: readTimeoutMs };
+  const failure = flags.onFailure;
+  const retry = registryRetry(failure);
   const maximumBytes = flags.cacheSize ?? defaultCacheSize(flags.cacheDir);
   const cache = ChunkCache.open(flags.cacheDir, { maximumBytes });
   try {
     return await runImage({
       open: (onManifest, signal) => {
         const source = openSource(image, { ...registryOptions(flags), retry });
-        return openContent({ source, cache, platform, readTimeoutMs, onManifest, signal });
+        return openContent({ source, cache, platform, failure, onManifest, signal });
       },
       serve: {
         files: cache.files,

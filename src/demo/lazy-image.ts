@@ -38,7 +38,7 @@ export interface LazyImage {
 /** Room for all of the image: nothing is evicted. */
 const cacheBytes = 2 ** 30;
 /** A read that fails for the demo is not worth waiting for. */
-const readTimeoutMs = 2000;
+const failure = { kind: 'wait', milliseconds: 2000 } as const;
 
 /** Mounts the image with an empty cache; where that is not possible, copies `needed` out through the verified reader. */
 export async function openLazily(options: LazyImageOptions): Promise<LazyImage> {
@@ -56,7 +56,7 @@ export async function openLazily(options: LazyImageOptions): Promise<LazyImage> 
 
 async function mount({ open, signal }: LazyImageOptions, cache: ChunkCache, root: string): Promise<LazyImage> {
   const served = await serveImage({
-    open: (onManifest) => openContent({ source: open(), cache, readTimeoutMs, signal, onManifest }),
+    open: (onManifest) => openContent({ source: open(), cache, failure, signal, onManifest }),
     mountPoint: root,
     files: cache.files,
     server: new MountWorkers(),
@@ -92,7 +92,7 @@ async function openReader(
   };
   try {
     const image = await openImage(source, { files: cache.files, signal });
-    const opened = openChunks(source, image, cache, readTimeoutMs);
+    const opened = openChunks(source, image, { cache, failure });
     content = opened;
     const read = (file: string): Promise<Uint8Array> => readWhole(image.bootstrap, opened.chunks, file, signal);
     for (const file of needed) {

@@ -1,59 +1,75 @@
 import type { ChunkMap } from '../chunk/chunk-map.ts';
-import { fetchChannels } from './channels.ts';
-import type { BatchSource, ChunkResult, FetchStore, ReadPriority } from './fetch-store.ts';
+import { SluiceError, UsageError } from '../errors.ts';
+import { type ChunkFetched, type FetchRetried, fetchChannels } from './channels.ts';
+import { type ChunkResult, type FetchQueue, isMoreUrgent, type ReadPriority } from './fetch-store.ts';
+import { MAXIMUM_BATCH } from './link.ts';
+import { neighbourRun } from './neighbour-run.ts';
+import { Places } from './places.ts';
+import { probePlace } from './probe-place.ts';
+import { type BatchPlace, RangeRequest } from './range-request.ts';
+import type { FetchScheduler, RequestQueue, RunningRequest } from './scheduler.ts';
+import { perPriority, type Traffic, TrafficCount } from './traffic.ts';
 
-/** Range requests under way at once. More connections than this share the link, and hardly fill it better. */
-const MAXIMUM_REQUESTS = 8;
-
-/** Of those, kept free of prefetch, so that demand finds one however much is read ahead. */
-const RESERVED_FOR_DEMAND = 2;
-
-/**
- * Compressed bytes of one request. With {@link MAXIMUM_REQUESTS} it bounds what is in flight to 32 MiB, and a request
- * this long has made its round trip (at 100 Mbit/s and 20 ms, 6 % of it) not worth saving.
- */
-const MAXIMUM_BATCH = 4 * 1024 * 1024;
-
-/**
- * Bytes nobody asked for that are read to save a request: what a 100 Mbit/s link carries in 5 ms, about what a request
- * costs a registry beyond its bytes. It is also a chunk of usual size, compressed: one cached chunk in the middle of a
- * run does not make two of it.
- */
-const BRIDGED_GAP = 64 * 1024;
+/** A device of an image: what its blob is called, and which chunks of it are neighbours. */
+export interface BatchDevice {
+  readonly descriptor: { readonly digest: string };
+  readonly chunks: ChunkMap;
+}
 
 interface Waiter {
   readonly device: number;
   readonly chunk: number;
   priority: ReadPriority;
+  /** Places that failed for this chunk. */
+  tried: ReadonlySet<number>;
+  /** The most telling error so far. */
+  error: unknown;
   settle(result: ChunkResult): void;
 }
 
+/** A request, and who waits for its chunks. */
 interface Batch {
   readonly device: number;
+  /** Index of the place it goes to. */
+  readonly place: number;
+  readonly request: RangeRequest;
   readonly waiters: Waiter[];
-  readonly controller: AbortController;
 }
 
+const none: ReadonlySet<number> = new Set();
+
 /**
- * Chunks asked for in the same turn, or while all requests are under way, go out as one range request where they are
- * neighbours in the blob. Each is delivered as soon as its own bytes are in.
- *
- * Demand goes out in the order it came, before any prefetch, and what is read ahead only ever follows it in a request.
+ * Chunks of one image asked for in the same turn, or while all requests are under way, go out as one range request where
+ * they are neighbours in the blob. Each is delivered as soon as its own bytes are in. What one place cannot give is asked
+ * of the next, once of each; the error comes when all have failed.
  */
-export class BatchedChunks implements FetchStore {
-  readonly #source: BatchSource;
-  readonly #devices: readonly { readonly chunks: ChunkMap }[];
-  /** In the order they came. Bounded by the readers: the kernel's queue for demand, the window for prefetch. */
+export class BatchedChunks implements FetchQueue, RequestQueue {
+  readonly #places: readonly BatchPlace[];
+  readonly #choice: Places;
+  readonly #devices: readonly BatchDevice[];
+  readonly #scheduler: FetchScheduler;
+  readonly #traffic: TrafficCount;
+  readonly #closing = new AbortController();
+  /** In the order they came. Bounded by the readers: the kernel's queue for demand, windows for the others. */
   #waiting: Waiter[] = [];
   readonly #batches = new Set<Batch>();
-  #scheduled = false;
 
-  /** @param devices - the chunk map of each device: which chunks are neighbours */
-  constructor(source: BatchSource, devices: readonly { readonly chunks: ChunkMap }[]) {
-    this.#source = source;
+  /** @param places - at least one, best first */
+  constructor(places: readonly BatchPlace[], devices: readonly BatchDevice[], scheduler: FetchScheduler) {
+    const { now } = scheduler;
+    const links = places.map(({ link }) => link);
+    this.#places = places;
     this.#devices = devices;
+    this.#scheduler = scheduler;
+    this.#choice = new Places(links, now);
+    this.#traffic = new TrafficCount(now);
   }
 
+  traffic(): Traffic {
+    return { ...this.#traffic.read(), queued: perPriority((priority) => this.waiting(priority)) };
+  }
+
+  /** @throws once every place has failed: an error worth waiting for, when there was one */
   read(device: number, chunk: number, signal?: AbortSignal, priority: ReadPriority = 'demand'): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       const settle = (result: ChunkResult): void => {
@@ -61,139 +77,170 @@ export class BatchedChunks implements FetchStore {
         if ('bytes' in result) resolve(result.bytes);
         else reject(result.error);
       };
-      const waiter: Waiter = { device, chunk, priority, settle };
+      const waiter: Waiter = { device, chunk, priority, tried: none, error: undefined, settle };
       const leave = (): void => {
         settle({ error: signal?.reason });
         this.#leave(waiter);
       };
       // Throws for a chunk that does not exist, while there is somebody to tell.
-      this.#chunks(device).compressedLength(chunk);
+      this.#device(device).chunks.compressedLength(chunk);
+      this.#closing.signal.throwIfAborted();
       if (signal?.aborted) return leave();
       signal?.addEventListener('abort', leave, { once: true });
       this.#waiting.push(waiter);
-      this.#schedule();
+      this.#scheduler.schedule(this);
     });
   }
 
-  promote(device: number, chunk: number): void {
-    for (const waiter of this.#waiting) {
-      if (waiter.device === device && waiter.chunk === chunk) waiter.priority = 'demand';
+  promote(device: number, chunk: number, priority: ReadPriority): void {
+    const raised = [...this.#waiting, ...[...this.#batches].flatMap(({ waiters }) => waiters)].filter(
+      (waiter) => waiter.device === device && waiter.chunk === chunk && isMoreUrgent(priority, waiter.priority),
+    );
+    for (const waiter of raised) waiter.priority = priority;
+    for (const { request, waiters } of this.#batches) {
+      const isWanted = raised.some((waiter) => waiters.includes(waiter));
+      if (isWanted && isMoreUrgent(priority, request.priority)) request.raise(priority);
     }
-    this.#schedule();
+    this.#scheduler.schedule(this);
+  }
+
+  waiting(priority: ReadPriority): number {
+    return this.#waiting.reduce((count, waiter) => count + Number(waiter.priority === priority), 0);
+  }
+
+  send(priority: ReadPriority, maximumBytes: number): RunningRequest | undefined {
+    for (const seed of this.#waiting) {
+      if (seed.priority !== priority) continue;
+      const place = this.#choice.choose(this.#blob(seed.device), seed.tried) ?? 0;
+      const target = this.#places[place];
+      const room = Math.min(MAXIMUM_BATCH, maximumBytes, target?.link.room(priority) ?? 0);
+      if (target !== undefined && room > 0) return this.#start(seed, place, target, room);
+    }
+    return undefined;
+  }
+
+  /** Whoever waits gets SLUICE_CANCELLED. */
+  close(): void {
+    const reason = new UsageError('SLUICE_CANCELLED', 'Cannot read chunk: its image was closed');
+    this.#closing.abort(reason);
+    for (const waiter of this.#waiting.splice(0)) waiter.settle({ error: reason });
+    for (const { request } of this.#batches) request.abort(reason);
   }
 
   #leave(waiter: Waiter): void {
     this.#waiting = this.#waiting.filter((other) => other !== waiter);
-    for (const batch of this.#batches) {
-      const index = batch.waiters.indexOf(waiter);
+    for (const { waiters, request } of this.#batches) {
+      const index = waiters.indexOf(waiter);
       if (index < 0) continue;
-      batch.waiters.splice(index, 1);
-      if (batch.waiters.length === 0) batch.controller.abort();
+      waiters.splice(index, 1);
+      if (waiters.length === 0) request.abort();
     }
   }
 
-  /** After the turn, so that all its reads are seen together. */
-  #schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
-      for (let batch = this.#next(); batch !== undefined; batch = this.#next()) void this.#send(batch);
-    });
-  }
-
-  #next(): Batch | undefined {
-    const demand = this.#waiting.find(({ priority }) => priority === 'demand');
-    const seed = demand ?? this.#waiting[0];
-    const allowed = demand === undefined ? MAXIMUM_REQUESTS - RESERVED_FOR_DEMAND : MAXIMUM_REQUESTS;
-    if (seed === undefined || this.#batches.size >= allowed) return undefined;
-    const chosen = new Set(this.#neighbours(seed));
+  #start(seed: Waiter, place: number, target: BatchPlace, bytes: number): RunningRequest {
+    const { device } = seed;
+    const { chunks } = this.#device(device);
+    const wanted = this.#waiting.filter((waiter) => waiter.device === device && !waiter.tried.has(place));
+    const waiters = neighbourRun(seed, wanted, chunks, { gap: target.link.meter.bridge, bytes });
+    const chosen = new Set(waiters);
     this.#waiting = this.#waiting.filter((waiter) => !chosen.has(waiter));
-    return { device: seed.device, waiters: [...chosen], controller: new AbortController() };
+    const [first, last] = [waiters[0] ?? seed, waiters.at(-1) ?? seed];
+    const end = chunks.compressedOffset(last.chunk) + chunks.compressedLength(last.chunk);
+    const length = end - chunks.compressedOffset(first.chunk);
+    const request = new RangeRequest(target, length, seed.priority, this.#scheduler.now);
+    const batch = { device, place, request, waiters };
+    void this.#probe(place, device, seed.chunk);
+    return { request, done: this.#run(batch) };
   }
 
-  /** The run of waiters around `seed`, in blob order: those of its own priority, then the prefetch that follows. */
-  #neighbours(seed: Waiter): Waiter[] {
-    const sorted = this.#waiting
-      .filter(({ device }) => device === seed.device)
-      .sort((a, b) => a.chunk - b.chunk || Number(a !== seed) - Number(b !== seed));
-    const peers = sorted.filter(({ priority }) => priority === seed.priority);
-    let first = seed;
-    let last = seed;
-    const at = peers.indexOf(seed);
-    for (const peer of peers.slice(at + 1)) {
-      if (!this.#fits(first, last, peer)) break;
-      last = peer;
-    }
-    for (const peer of peers.slice(0, at).reverse()) {
-      if (!this.#fits(peer, peer, first) || this.#span(peer, last) > MAXIMUM_BATCH) break;
-      first = peer;
-    }
-    for (const waiter of sorted) {
-      if (waiter.chunk <= last.chunk) continue;
-      if (waiter.priority === 'demand' || !this.#fits(first, last, waiter)) break;
-      last = waiter;
-    }
-    return sorted.filter(({ chunk }) => chunk >= first.chunk && chunk <= last.chunk);
-  }
-
-  /** Whether `next` is near enough to `last`, and the run that starts at `first` short enough with it. */
-  #fits(first: Waiter, last: Waiter, next: Waiter): boolean {
-    const chunks = this.#chunks(next.device);
-    const gap = chunks.compressedOffset(next.chunk) - chunks.compressedOffset(last.chunk);
-    return gap - chunks.compressedLength(last.chunk) <= BRIDGED_GAP && this.#span(first, next) <= MAXIMUM_BATCH;
-  }
-
-  #span(first: Waiter, last: Waiter): number {
-    const chunks = this.#chunks(first.device);
-    return (
-      chunks.compressedOffset(last.chunk) + chunks.compressedLength(last.chunk) - chunks.compressedOffset(first.chunk)
-    );
-  }
-
-  #chunks(device: number): ChunkMap {
-    const chunks = this.#devices[device]?.chunks;
-    if (chunks === undefined) throw new RangeError(`Cannot read device ${device}: there are ${this.#devices.length}`);
-    return chunks;
-  }
-
-  async #send(batch: Batch): Promise<void> {
-    const { device, waiters, controller } = batch;
+  async #run(batch: Batch): Promise<void> {
+    const { device, place, request, waiters } = batch;
     const chunks = [...new Set(waiters.map(({ chunk }) => chunk))];
-    const request = this.#describe(batch);
-    const start = performance.now();
-    let error: unknown;
+    const hasAlternative = waiters.some(({ tried }) => this.#choice.hasAlternative(place, this.#blob(device), tried));
     this.#batches.add(batch);
-    try {
-      await this.#source.readBatch(
-        { device, chunks },
-        (chunk, result) => deliver(batch, chunk, result),
-        controller.signal,
-      );
-    } catch (thrown) {
-      error = thrown;
-    }
+    const error = await request.run({ device, chunks }, hasAlternative, {
+      delivered: (chunk, result) => this.#deliver(batch, chunk, result),
+      received: (bytes) => this.#traffic.received(bytes),
+    });
     this.#batches.delete(batch);
-    if (fetchChannels.request.hasSubscribers) {
-      fetchChannels.request.publish({ ...request, durationMs: performance.now() - start, error });
-    }
-    const left = error ?? new Error('Cannot read chunk: its source ended without it');
-    for (const waiter of waiters.splice(0)) waiter.settle({ error: left });
-    this.#schedule();
+    if (waiters.length === 0) return;
+    this.#fail(batch, waiters.splice(0), error ?? new Error('Cannot read chunk: its source ended without it'));
   }
 
-  #describe({ device, waiters }: Batch): { device: number; bytes: number; chunks: number; priority: ReadPriority } {
-    const [first, last] = [waiters[0], waiters.at(-1)];
-    const bytes = first === undefined || last === undefined ? 0 : this.#span(first, last);
-    const priority = waiters.some((waiter) => waiter.priority === 'demand') ? 'demand' : 'prefetch';
-    return { device, bytes, chunks: waiters.length, priority };
+  #deliver(batch: Batch, chunk: number, result: ChunkResult): void {
+    const { device, place, waiters } = batch;
+    const ready = waiters.filter((waiter) => waiter.chunk === chunk);
+    for (const waiter of ready) waiters.splice(waiters.indexOf(waiter), 1);
+    const [first] = ready;
+    if (first === undefined) return;
+    if ('error' in result) {
+      this.#fail(batch, ready, result.error);
+      return;
+    }
+    this.#choice.succeeded(place, this.#blob(device));
+    this.#count(device, chunk, first.priority, this.#name(place));
+    for (const waiter of ready) waiter.settle(result);
+  }
+
+  #count(device: number, chunk: number, priority: ReadPriority, place: string): void {
+    const { chunks } = this.#device(device);
+    const uncompressedBytes = chunks.uncompressedLength(chunk);
+    this.#traffic.fetched(priority, uncompressedBytes, place);
+    if (!fetchChannels.chunk.hasSubscribers) return;
+    const compressedBytes = chunks.compressedLength(chunk);
+    const fetched = { device, chunk, compressedBytes, uncompressedBytes, priority, place };
+    fetchChannels.chunk.publish(fetched satisfies ChunkFetched);
+  }
+
+  /** What `waiters` wanted did not come: they go on to places they have not tried, or get the error. */
+  #fail({ device, place }: Batch, waiters: readonly Waiter[], error: unknown): void {
+    const { aborted, reason } = this.#closing.signal;
+    const isOurs = aborted || !(error instanceof SluiceError);
+    if (!isOurs) this.#choice.failed(place, this.#blob(device), error);
+    const again = waiters.filter((waiter) => {
+      // With one place, wrong bytes are asked for once more: a cache on the way may have been wrong.
+      const isOnceMore = this.#choice.count === 1 && isMismatch(error) && waiter.error === undefined;
+      if (!isOnceMore) waiter.tried = new Set([...waiter.tried, place]);
+      if (!(waiter.error instanceof SluiceError && waiter.error.retryable)) waiter.error = error;
+      if (!isOurs && waiter.tried.size < this.#choice.count) return true;
+      waiter.settle({ error: aborted ? reason : waiter.error });
+      return false;
+    });
+    for (const { chunk, priority, tried } of again) {
+      const retry = { device, chunk, attempt: tried.size, delayMs: 0, priority, place: this.#name(place), error };
+      fetchChannels.retry.publish(retry satisfies FetchRetried);
+    }
+    this.#waiting.unshift(...again);
+    this.#scheduler.schedule(this);
+  }
+
+  /** Nobody has to wait to learn whether a better place is back: a chunk is asked of it besides. */
+  async #probe(chosen: number, device: number, chunk: number): Promise<void> {
+    const blob = this.#blob(device);
+    const place = this.#choice.takeProbe(chosen, blob);
+    const target = place === undefined ? undefined : this.#places[place];
+    if (place === undefined || target === undefined) return;
+    const error = await probePlace(target, { device, chunks: [chunk] }, this.#closing.signal);
+    if (error === undefined) this.#choice.succeeded(place, blob);
+    else this.#choice.failed(place, blob, error);
+    this.#choice.settle(place, blob);
+  }
+
+  #name(place: number): string {
+    return this.#places[place]?.link.name ?? '';
+  }
+
+  #blob(device: number): string {
+    return this.#device(device).descriptor.digest;
+  }
+
+  #device(index: number): BatchDevice {
+    const device = this.#devices[index];
+    if (device === undefined) throw new RangeError(`Cannot read device ${index}: there are ${this.#devices.length}`);
+    return device;
   }
 }
 
-function deliver(batch: Batch, chunk: number, result: ChunkResult): void {
-  const ready = batch.waiters.filter((waiter) => waiter.chunk === chunk);
-  for (const waiter of ready) {
-    batch.waiters.splice(batch.waiters.indexOf(waiter), 1);
-    waiter.settle(result);
-  }
+function isMismatch(error: unknown): boolean {
+  return error instanceof SluiceError && error.code === 'SLUICE_CHUNK_DIGEST_MISMATCH';
 }

@@ -1,11 +1,10 @@
-import type { ChunkStore } from '../bootstrap/chunk-store.ts';
 import type { ChunkMap } from '../chunk/chunk-map.ts';
 import { type DigestAlgorithm, hash } from '../digest/hash.ts';
 import { IntegrityError, RegistryError } from '../errors.ts';
-import type { BlobSource, Descriptor } from '../oci/image.ts';
+import type { BlobPlace, Descriptor } from '../oci/image.ts';
 import { decompress, loadZstd } from '../zstd/codec.ts';
-import { fetchChannels } from './channels.ts';
-import type { BatchSource, ChunkBatch, ChunkResult } from './fetch-store.ts';
+import { type ChunkMismatched, fetchChannels } from './channels.ts';
+import type { BatchObserver, BatchSource, ChunkBatch, ChunkResult } from './fetch-store.ts';
 import { frames } from './frames.ts';
 
 /** One device of an image, as it lies in a registry. */
@@ -23,30 +22,19 @@ export interface BlobImage {
 }
 
 /**
- * Chunks straight from the blobs: range request, frame, decompress, hash. The only place where bytes of the network
- * become verified bytes.
+ * Chunks straight from the blobs of one place: range request, frame, decompress, hash. The only place where bytes of the
+ * network become verified bytes.
  */
-export class BlobChunks implements ChunkStore, BatchSource {
-  readonly #source: BlobSource;
+export class BlobChunks implements BatchSource {
+  readonly #place: BlobPlace;
   readonly #image: BlobImage;
 
-  constructor(source: BlobSource, image: BlobImage) {
-    this.#source = source;
+  constructor(place: BlobPlace, image: BlobImage) {
+    this.#place = place;
     this.#image = image;
   }
 
-  async read(device: number, chunk: number, signal: AbortSignal = new AbortController().signal): Promise<Uint8Array> {
-    let result: ChunkResult | undefined;
-    await this.readBatch({ device, chunks: [chunk] }, (_, delivered) => (result = delivered), signal);
-    if (result !== undefined && 'bytes' in result) return result.bytes;
-    throw result?.error;
-  }
-
-  async readBatch(
-    batch: ChunkBatch,
-    deliver: (chunk: number, result: ChunkResult) => void,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async readBatch(batch: ChunkBatch, observer: BatchObserver, signal: AbortSignal): Promise<void> {
     const device = this.#device(batch.device);
     const { chunks, descriptor } = device;
     await loadZstd('decompress');
@@ -58,15 +46,16 @@ export class BlobChunks implements ChunkStore, BatchSource {
     const last = wanted.at(-1);
     const end = last === undefined ? start : last.offset + last.length;
     let delivered = 0;
-    for await (const frame of frames(this.#source.readBlob(descriptor, { start, end }, signal), start, wanted)) {
+    const stream = this.#place.readBlob(descriptor, { start, end }, signal);
+    for await (const frame of frames(stream, start, wanted, (bytes) => observer.received(bytes))) {
       const chunk = batch.chunks[delivered++] ?? 0;
-      deliver(chunk, this.#open(batch.device, chunk, frame));
+      observer.delivered(chunk, this.#open(batch.device, chunk, frame));
     }
     if (delivered === wanted.length) return;
     throw new RegistryError(
       'SLUICE_REGISTRY_RANGE',
-      `Cannot fetch bytes ${start}-${end - 1} of blob "${descriptor.digest}": the answer ends early`,
-      { facts: { image: this.#image.reference, blob: descriptor.digest, start, end } },
+      `Cannot fetch bytes ${start}-${end - 1} of blob "${descriptor.digest}" from "${this.#place.name}": the answer ends early`,
+      { facts: { image: this.#image.reference, place: this.#place.name, blob: descriptor.digest, start, end } },
     );
   }
 
@@ -85,10 +74,7 @@ export class BlobChunks implements ChunkStore, BatchSource {
     try {
       const bytes = decompress(frame, chunks.uncompressedLength(chunk));
       const digest = hash(this.#image.algorithm, bytes);
-      if (Buffer.compare(digest, chunks.digest(chunk)) === 0) {
-        this.#count(index, chunk);
-        return { bytes };
-      }
+      if (Buffer.compare(digest, chunks.digest(chunk)) === 0) return { bytes };
       actual = Buffer.from(digest).toString('hex');
     } catch (error) {
       // A frame that does not decode is as wrong as one with other content: another copy may be right.
@@ -96,20 +82,8 @@ export class BlobChunks implements ChunkStore, BatchSource {
       cause = error;
     }
     const error = this.#mismatch(index, chunk, actual, cause);
-    fetchChannels.mismatch.publish({ device: index, chunk, error });
+    fetchChannels.mismatch.publish({ device: index, chunk, place: this.#place.name, error } satisfies ChunkMismatched);
     return { error };
-  }
-
-  #count(device: number, chunk: number): void {
-    if (!fetchChannels.chunk.hasSubscribers) return;
-    const { chunks } = this.#device(device);
-    const compressedBytes = chunks.compressedLength(chunk);
-    fetchChannels.chunk.publish({
-      device,
-      chunk,
-      compressedBytes,
-      uncompressedBytes: chunks.uncompressedLength(chunk),
-    });
   }
 
   #mismatch(index: number, chunk: number, actual: string, cause: unknown): IntegrityError {
@@ -117,11 +91,12 @@ export class BlobChunks implements ChunkStore, BatchSource {
     const expected = Buffer.from(chunks.digest(chunk)).toString('hex');
     return new IntegrityError(
       'SLUICE_CHUNK_DIGEST_MISMATCH',
-      `Cannot use chunk ${chunk} of blob "${descriptor.digest}": want ${this.#image.algorithm} ${expected}, got ${actual}`,
+      `Cannot use chunk ${chunk} of blob "${descriptor.digest}" from "${this.#place.name}": want ${this.#image.algorithm} ${expected}, got ${actual}`,
       {
         cause,
         facts: {
           image: this.#image.reference,
+          place: this.#place.name,
           blob: descriptor.digest,
           chunk,
           expected,

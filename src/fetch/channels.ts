@@ -9,6 +9,8 @@ export interface RangeRequested {
   /** Chunks asked for, which may be fewer than the range holds. */
   readonly chunks: number;
   readonly priority: ReadPriority;
+  /** As in `BlobPlace.name`. */
+  readonly place: string;
   readonly durationMs: number;
   readonly error: unknown;
 }
@@ -18,11 +20,15 @@ export interface ChunkFetched {
   readonly chunk: number;
   readonly compressedBytes: number;
   readonly uncompressedBytes: number;
+  readonly priority: ReadPriority;
+  readonly place: string;
 }
 /** Published on `sluice:fetch:mismatch`: what came is not what the chunk map promises. */
 export interface ChunkMismatched {
   readonly device: number;
   readonly chunk: number;
+  /** Who sent it. */
+  readonly place: string;
   readonly error: unknown;
 }
 /** Published on `sluice:fetch:retry`, before the wait. */
@@ -31,6 +37,9 @@ export interface FetchRetried {
   readonly chunk: number;
   readonly attempt: number;
   readonly delayMs: number;
+  readonly priority: ReadPriority;
+  /** Where it failed, when only that place is given up; undefined when every place has failed. */
+  readonly place: string | undefined;
   readonly error: unknown;
 }
 

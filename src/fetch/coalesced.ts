@@ -1,29 +1,23 @@
-import type { ChunkStore } from '../bootstrap/chunk-store.ts';
-import { chunkKey, type FetchStore, type ReadPriority } from './fetch-store.ts';
+import { type FetchQueue, type FetchStore, isMoreUrgent, type ReadPriority } from './fetch-store.ts';
+import type { Flight, Flights } from './flights.ts';
 import { waitFor } from './wait-for.ts';
 
-interface Flight {
-  readonly result: Promise<Uint8Array>;
-  readonly controller: AbortController;
-  priority: ReadPriority;
-  readers: number;
-}
-
 /**
- * One fetch a chunk, however many readers wait for it. A reader that gives up leaves; the fetch is given up when the
- * last one has left. A failure reaches those who wait and sticks to nobody else: the next read tries again.
+ * One fetch a chunk, however many readers of however many images wait for it. A reader that gives up leaves; the fetch is
+ * given up when the last one has left. A failure reaches those who wait and sticks to nobody else: the next read tries
+ * again. Readers of another image, which may have another registry, try for themselves before they fail.
  */
 export class CoalescedChunks implements FetchStore {
-  readonly #below: FetchStore;
-  readonly #flights = new Map<number, Flight>();
+  readonly #below: FetchQueue;
+  readonly #shared: readonly Flights[];
+  /** Of this image, for chunks that another image failed to fetch. */
+  readonly #own: readonly Flights[];
 
-  constructor(below: FetchStore) {
+  /** @param shared - a device each: the fetches under way of its blob, whichever image's they are */
+  constructor(below: FetchQueue, shared: readonly Flights[]) {
     this.#below = below;
-  }
-
-  /** The same chunks, for those who read ahead. A reader who joins makes it demand. */
-  get prefetch(): ChunkStore {
-    return { read: (device, chunk, signal) => this.read(device, chunk, signal, 'prefetch') };
+    this.#shared = shared;
+    this.#own = shared.map(() => new Map());
   }
 
   async read(
@@ -33,45 +27,58 @@ export class CoalescedChunks implements FetchStore {
     priority: ReadPriority = 'demand',
   ): Promise<Uint8Array> {
     signal?.throwIfAborted();
-    const key = chunkKey(device, chunk);
-    let flight = this.#flights.get(key);
-    if (flight === undefined) {
-      flight = this.#start(device, chunk, priority);
-    } else if (priority === 'demand' && flight.priority === 'prefetch') {
-      flight.priority = 'demand';
-      this.promote(device, chunk);
+    const [shared, own] = [this.#shared[device], this.#own[device]];
+    if (shared === undefined || own === undefined) {
+      throw new RangeError(`Cannot read device ${device}: there are ${this.#shared.length}`);
+    }
+    const known = shared.get(chunk);
+    const join = (flights: Flights): Promise<Uint8Array> => this.#join(flights, device, chunk, signal, priority);
+    if (known === undefined || known.below === this.#below) return join(shared);
+    try {
+      return await join(shared);
+    } catch {
+      signal?.throwIfAborted();
+      return join(own);
+    }
+  }
+
+  async #join(
+    flights: Flights,
+    device: number,
+    chunk: number,
+    signal: AbortSignal | undefined,
+    priority: ReadPriority,
+  ): Promise<Uint8Array> {
+    const flight = flights.get(chunk) ?? this.#start(flights, device, chunk, priority);
+    if (isMoreUrgent(priority, flight.priority)) {
+      flight.priority = priority;
+      flight.below.promote(flight.device, chunk, priority);
     }
     flight.readers++;
     try {
       return await waitFor(flight.result, signal);
     } finally {
       flight.readers--;
-      if (flight.readers === 0) this.#end(key, flight);
+      if (flight.readers === 0) {
+        // Nobody waits any more: a no-op when the fetch is done.
+        forget(flights, chunk, flight);
+        flight.controller.abort();
+      }
     }
   }
 
-  promote(device: number, chunk: number): void {
-    this.#below.promote(device, chunk);
-  }
-
-  #start(device: number, chunk: number, priority: ReadPriority): Flight {
+  #start(flights: Flights, device: number, chunk: number, priority: ReadPriority): Flight {
     const controller = new AbortController();
-    const result = this.#below.read(device, chunk, controller.signal, priority);
-    const flight: Flight = { result, controller, priority, readers: 0 };
-    const key = chunkKey(device, chunk);
-    this.#flights.set(key, flight);
-    const land = (): void => this.#forget(key, flight);
+    const below = this.#below;
+    const result = below.read(device, chunk, controller.signal, priority);
+    const flight: Flight = { below, device, result, controller, priority, readers: 0 };
+    flights.set(chunk, flight);
+    const land = (): void => forget(flights, chunk, flight);
     result.then(land, land);
     return flight;
   }
+}
 
-  /** Nobody waits any more: a no-op when the fetch is done. */
-  #end(key: number, flight: Flight): void {
-    this.#forget(key, flight);
-    flight.controller.abort();
-  }
-
-  #forget(key: number, flight: Flight): void {
-    if (this.#flights.get(key) === flight) this.#flights.delete(key);
-  }
+function forget(flights: Flights, chunk: number, flight: Flight): void {
+  if (flights.get(chunk) === flight) flights.delete(chunk);
 }

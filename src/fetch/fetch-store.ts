@@ -1,13 +1,26 @@
 import type { ChunkStore } from '../bootstrap/chunk-store.ts';
 
-/** Who waits: a reader, or nobody yet. Prefetch never goes before demand. */
-export type ReadPriority = 'demand' | 'prefetch';
+/**
+ * Who wants a chunk, most urgent first: a reader who waits, somebody who expects a reader, somebody who wants all of the
+ * image some day.
+ */
+export const priorities = ['demand', 'prefetch', 'background'] as const;
+export type ReadPriority = (typeof priorities)[number];
 
-/** A {@link ChunkStore} whose reads wait in a queue. The policies between cache and network wrap one another by it. */
+export function isMoreUrgent(a: ReadPriority, b: ReadPriority): boolean {
+  return priorities.indexOf(a) < priorities.indexOf(b);
+}
+
+/** A {@link ChunkStore} that knows who asks. The policies between cache and network wrap one another by it. */
 export interface FetchStore extends ChunkStore {
+  /** @param priority - default: demand */
   read(device: number, chunk: number, signal?: AbortSignal, priority?: ReadPriority): Promise<Uint8Array>;
-  /** A chunk asked for as prefetch is wanted now. Does nothing when it is not waiting any more. */
-  promote(device: number, chunk: number): void;
+}
+
+/** Where reads wait until it is their turn. */
+export interface FetchQueue extends FetchStore {
+  /** Somebody wants a chunk more urgently. Does nothing when nobody waits for it any more, or more urgently still. */
+  promote(device: number, chunk: number, priority: ReadPriority): void;
 }
 
 /** Chunks that go out as one range request: indices in ascending order, neighbours but for small gaps. */
@@ -19,19 +32,24 @@ export interface ChunkBatch {
 /** What became of one chunk of a batch. */
 export type ChunkResult = { readonly bytes: Uint8Array } | { readonly error: unknown };
 
+/** Whoever watches a batch come in. */
+export interface BatchObserver {
+  /**
+   * A chunk is there, or its own error (it is damaged) in place of it, and the others go on. At most once a chunk, in
+   * order.
+   */
+  delivered(chunk: number, result: ChunkResult): void;
+  /** Bytes came from the network. */
+  received(bytes: number): void;
+}
+
 /** Where batches are read from. */
 export interface BatchSource {
   /**
    * Reads the chunks of `batch` in one go, and hands over each as soon as it is there.
-   * @param deliver - called at most once a chunk, in order; an error is this chunk's own (it is damaged) and the others
-   *   go on
    * @throws {SluiceError} what hit the request as a whole: the chunks that were not delivered share it
    */
-  readBatch(
-    batch: ChunkBatch,
-    deliver: (chunk: number, result: ChunkResult) => void,
-    signal: AbortSignal,
-  ): Promise<void>;
+  readBatch(batch: ChunkBatch, observer: BatchObserver, signal: AbortSignal): Promise<void>;
 }
 
 /** A chunk as the key of a map. */

@@ -10,17 +10,20 @@ export interface FramePlace {
  * @param stream - pieces of any size; kept no longer than a frame needs them
  * @param start - where in the blob the stream begins
  * @param places - ascending, not overlapping, from `start` on
+ * @param received - told the length of each piece, before its frames
  * @returns views of a piece where the frame lies in one piece, else copies; valid until the next is asked for
  */
 export async function* frames(
   stream: AsyncIterable<Uint8Array>,
   start: number,
   places: readonly FramePlace[],
+  received?: (bytes: number) => void,
 ): AsyncGenerator<Uint8Array> {
   let next = 0;
   let position = start;
   let partial: Uint8Array | undefined;
   for await (const piece of stream) {
+    received?.(piece.length);
     const end = position + piece.length;
     for (let place = places[next]; place !== undefined && place.offset < end; place = places[next]) {
       const from = Math.max(place.offset, position);

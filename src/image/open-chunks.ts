@@ -2,34 +2,50 @@ import type { ChunkStore } from '../bootstrap/chunk-store.ts';
 import { CachedChunks } from '../cache/cached-chunks.ts';
 import type { CachedDevice } from '../cache/cached-device.ts';
 import type { ChunkCache } from '../cache/chunk-cache.ts';
+import { defaultFailurePolicy, type FailurePolicy } from '../fetch/failure-policy.ts';
 import { fetchChunks } from '../fetch/fetch-chunks.ts';
+import { FetchScheduler } from '../fetch/scheduler.ts';
 import { SequentialChunks } from '../fetch/sequential.ts';
+import type { Traffic } from '../fetch/traffic.ts';
 import { digestHex } from '../oci/digest.ts';
-import type { BlobSource } from '../oci/image.ts';
+import type { BlobPlace, BlobSource } from '../oci/image.ts';
 import type { OpenImage } from './open-image.ts';
+
+export interface OpenChunksOptions {
+  /** Without one nothing is kept. Stays the caller's. */
+  readonly cache?: ChunkCache | undefined;
+  /** Default: {@link defaultFailurePolicy}. */
+  readonly failure?: FailurePolicy | undefined;
+  /** The process's, where it reads several images. Default: one for this image. */
+  readonly scheduler?: FetchScheduler | undefined;
+}
 
 /** The content of an image: from the cache, else fetched, verified, kept. */
 export interface OpenChunks {
+  /** Demand: for readers, who wait. Reads that run forward are read ahead. */
   readonly chunks: ChunkStore;
-  /** The same, for those who read ahead: below demand, and kept where there is a cache. */
+  /** The same, for those who expect readers: below demand. */
   readonly prefetch: ChunkStore;
+  /** The same, for those who want the whole image some day: below everybody else, and without delaying them. */
+  readonly background: ChunkStore;
   /** In the order of the bootstrap's devices; none without a cache. */
   readonly devices: readonly CachedDevice[];
-  /** Ends what is being read ahead and closes the devices. The source stays the caller's. */
+  /** What was fetched and is being fetched, as of now. */
+  traffic(): Traffic;
+  /** Ends what is being fetched and closes the devices. The source stays the caller's. */
   close(): void;
 }
 
 /**
- * Opens the content of `image`. Reads that run forward are read ahead.
- * @param cache - without one nothing is kept
- * @param readTimeoutMs - how long a read is tried again when its source fails. Default: 30 s
+ * Opens the content of `image`.
+ * @param source - of its blobs, or a way to the places that have them
  */
 export function openChunks(
-  source: BlobSource,
+  source: BlobSource & { readonly places?: readonly BlobPlace[] },
   image: OpenImage,
-  cache?: ChunkCache,
-  readTimeoutMs?: number,
+  options: OpenChunksOptions = {},
 ): OpenChunks {
+  const { cache, failure = defaultFailurePolicy, scheduler = new FetchScheduler() } = options;
   const { bootstrap, reference } = image;
   const blobDevices = bootstrap.devices.map(({ chunks }, i) => {
     const descriptor = image.blobs[i];
@@ -37,21 +53,30 @@ export function openChunks(
     return { descriptor, chunks };
   });
   const blobs = { reference, algorithm: bootstrap.digestAlgorithm, devices: blobDevices };
-  const fetched = fetchChunks(source, blobs, readTimeoutMs);
-  if (cache === undefined) return { chunks: fetched, prefetch: fetched.prefetch, devices: [], close: () => undefined };
-  const devices = bootstrap.devices.map(({ blob, chunks }) =>
-    cache.openDevice(digestHex(blob), chunks, bootstrap.digestAlgorithm),
+  const fetched = fetchChunks(source.places ?? [onlyPlace(source, reference)], blobs, failure, scheduler);
+  const devices = bootstrap.devices.flatMap(({ blob, chunks }) =>
+    cache === undefined ? [] : [cache.openDevice(digestHex(blob), chunks, bootstrap.digestAlgorithm)],
   );
   const abort = new AbortController();
-  const demand = new CachedChunks(devices, fetched);
-  const prefetch = new CachedChunks(devices, fetched.prefetch, 'ahead');
+  const kept = (below: ChunkStore, use: 'demand' | 'ahead'): ChunkStore =>
+    cache === undefined ? below : new CachedChunks(devices, below, use);
+  const demand = kept(fetched.demand, 'demand');
+  const prefetch = kept(fetched.prefetch, 'ahead');
   return {
-    chunks: new SequentialChunks(demand, prefetch, bootstrap.devices, abort.signal),
+    // What is read ahead has to be kept somewhere.
+    chunks: cache === undefined ? demand : new SequentialChunks(demand, prefetch, bootstrap.devices, abort.signal),
     prefetch,
+    background: kept(fetched.background, 'ahead'),
     devices,
+    traffic: fetched.traffic,
     close: () => {
       abort.abort();
+      fetched.close();
       for (const device of devices) device.close();
     },
   };
+}
+
+function onlyPlace(source: BlobSource, name: string): BlobPlace {
+  return { name, readBlob: (descriptor, range, signal) => source.readBlob(descriptor, range, signal) };
 }

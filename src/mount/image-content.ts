@@ -1,4 +1,6 @@
 import type { ChunkCache } from '../cache/chunk-cache.ts';
+import type { FailurePolicy } from '../fetch/failure-policy.ts';
+import type { FetchScheduler } from '../fetch/scheduler.ts';
 import { type OpenChunks, openChunks } from '../image/open-chunks.ts';
 import { type OpenImage, openResolved, type ResolvedImage, resolveImage } from '../image/open-image.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -15,7 +17,9 @@ export interface ContentOptions {
   readonly cache: ChunkCache;
   readonly platform?: Platform | undefined;
   /** As for openChunks(). */
-  readonly readTimeoutMs?: number | undefined;
+  readonly failure?: FailurePolicy | undefined;
+  /** As for openChunks(). */
+  readonly scheduler?: FetchScheduler | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onManifest?: OnManifest | undefined;
 }
@@ -101,12 +105,12 @@ function resolveOptions({ cache, platform, signal }: ContentOptions) {
 }
 
 async function openResolvedContent(resolved: ResolvedImage, options: ContentOptions): Promise<ImageContent> {
-  const { source, cache, readTimeoutMs, onManifest } = options;
+  const { source, cache, failure, scheduler, onManifest } = options;
   const image = await openResolved(source, resolved, {
     ...resolveOptions(options),
     onManifest: (manifest, documents) => onManifest?.(manifest, documents, source),
   });
-  const chunks = openChunks(source, image, cache, readTimeoutMs);
+  const chunks = openChunks(source, image, { cache, failure, scheduler });
   const close = async (): Promise<void> => {
     chunks.close();
     await source.close();

@@ -40,7 +40,7 @@ async function fill(name: string): Promise<void> {
   const cache = ChunkCache.open(cacheOf(name), { maximumBytes: 2 ** 30 });
   const source = layoutImage(layout, 'app-sluice');
   const kept = await openImage(source, { files: cache.files });
-  const { chunks, close } = openChunks(source, kept, cache);
+  const { chunks, close } = openChunks(source, kept, { cache });
   for (const [device, { chunks: map }] of kept.bootstrap.devices.entries()) {
     for (let chunk = 0; chunk < map.count; chunk++) await chunks.read(device, chunk);
   }

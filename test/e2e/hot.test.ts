@@ -77,7 +77,7 @@ describe.skipIf(!isRoot() || !has('dd', 'cat'))('a mount of an image with a hot 
   async function mount(cache = `cache-${count}`, ...flags: readonly string[]): Promise<SluiceMount> {
     const name = path.join(directory, `${count++}`);
     registry.requests.clear();
-    const args = ['--read-timeout', '5', '--cache-dir', cacheOf(cache), ...flags, image];
+    const args = ['--on-failure', 'wait:5s', '--cache-dir', cacheOf(cache), ...flags, image];
     const mounted = await SluiceMount.start(args, name);
     mounts.push(mounted);
     return mounted;

@@ -310,7 +310,7 @@ describe.skipIf(!isRoot())('a mounted image', () => {
   ): Promise<Result> {
     const cache = path.join(directory, `${name}-cache`);
     const log = path.join(directory, `${name}.log`);
-    const args = ['--cache-dir', cache, '--log', log, '--read-timeout', '2', reference];
+    const args = ['--cache-dir', cache, '--log', log, '--on-failure', 'wait:2s', reference];
     const mount = await SluiceMount.start(args, path.join(directory, `${name}-mount`));
     try {
       return await use(mount, () => readFileSync(log, 'utf8'));

@@ -74,7 +74,7 @@ describe.skipIf(!isRoot() || !has('cat', 'find', 'dd', 'du')).each(['fuse', 'lib
       const name = `${driver}-${count++}`;
       const cache = flags.includes('--cache-dir') ? [] : ['--cache-dir', path.join(directory, `${name}-cache`)];
       const log = path.join(directory, `${name}.log`);
-      const args = ['--driver', driver, '--read-timeout', '1', '--log', log, ...cache, ...flags];
+      const args = ['--driver', driver, '--on-failure', 'wait:1s', '--log', log, ...cache, ...flags];
       const mounted = await SluiceMount.start(
         [...args, ...(flags.includes('--') ? [] : [image])],
         path.join(directory, name),

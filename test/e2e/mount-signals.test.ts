@@ -42,7 +42,7 @@ describe.skipIf(!isRoot() || !has('python3'))('a reader that waits for the regis
       `docker://${registry.host}/app:1`,
     );
     mounted = await SluiceMount.start(
-      ['--no-prefetch', '--read-timeout', '60', '--cache-dir', path.join(directory, 'cache'), image],
+      ['--no-prefetch', '--on-failure', 'wait:60s', '--cache-dir', path.join(directory, 'cache'), image],
       path.join(directory, 'mounted'),
     );
     // The kernel tells of signals to who asks for a page itself, not to who waits for one that is read ahead.

@@ -209,7 +209,7 @@ describe.skipIf(images === undefined || !isRoot() || !has('runc'))('sluice run',
         const copy = ['copy', '--quiet', '--preserve-digests', '--dest-tls-verify=false'];
         await run('skopeo', [...copy, references.python ?? '', references.registry]);
         const script = 'echo begun; until test -e /marker/go; do sleep 0.1; done; perl -v; echo "perl: $?"; echo done';
-        const options = ['--no-prefetch', '--read-timeout', '1', '--report', report, '--cache-dir', cache];
+        const options = ['--no-prefetch', '--on-failure', 'wait:1s', '--report', report, '--cache-dir', cache];
         const words = command([...options, '-v', `${marker}:/marker`], 'registry', 'sh', '-c', script);
         const running = new Sluice(words);
         await started(running);

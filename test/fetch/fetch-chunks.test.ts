@@ -1,13 +1,16 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { setImmediate as turn } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
+import type { ChunkStore } from '../../src/bootstrap/chunk-store.ts';
 import { RegistryError } from '../../src/errors.ts';
 import { BatchedChunks } from '../../src/fetch/batched.ts';
 import { BlobChunks } from '../../src/fetch/blob-chunks.ts';
 import { CoalescedChunks } from '../../src/fetch/coalesced.ts';
-import { fetchChunks } from '../../src/fetch/fetch-chunks.ts';
-import type { FetchStore } from '../../src/fetch/fetch-store.ts';
+import { defaultFailurePolicy } from '../../src/fetch/failure-policy.ts';
+import { type FetchedChunks, fetchChunks } from '../../src/fetch/fetch-chunks.ts';
+import type { ChunkBatch, ChunkResult } from '../../src/fetch/fetch-store.ts';
 import { RetriedChunks, type RetryClock } from '../../src/fetch/retried.ts';
+import { FetchScheduler } from '../../src/fetch/scheduler.ts';
 import { SequentialChunks } from '../../src/fetch/sequential.ts';
 import { loadZstd } from '../../src/zstd/codec.ts';
 import { CHUNK_LENGTH, chunkContent, MemoryBlobSource, type SampleBlob, sampleBlob } from './memory-blob-source.ts';
@@ -29,7 +32,7 @@ function expectContent(bytes: Uint8Array, chunk: number): void {
   expect(Buffer.compare(bytes, chunkContent(chunk))).toBe(0);
 }
 
-async function expectChunks(store: FetchStore, chunks: readonly number[], device = 0): Promise<void> {
+async function expectChunks(store: ChunkStore, chunks: readonly number[], device = 0): Promise<void> {
   const all = await Promise.all(chunks.map((chunk) => store.read(device, chunk)));
   for (const [i, bytes] of all.entries()) expectContent(bytes, chunks[i]!);
 }
@@ -55,6 +58,35 @@ const unreachable = (): never => {
   throw new RegistryError('SLUICE_REGISTRY_UNREACHABLE', 'Cannot reach registry: connection reset');
 };
 
+function queue(...places: MemoryBlobSource[]): BatchedChunks {
+  const scheduler = new FetchScheduler();
+  const sources = places.map((place) => ({
+    link: scheduler.takeLink(place.name),
+    source: new BlobChunks(place, image()),
+  }));
+  return new BatchedChunks(sources, image().devices, scheduler);
+}
+
+function fetched(source: MemoryBlobSource): FetchedChunks {
+  return fetchChunks([source], image(), defaultFailurePolicy, new FetchScheduler());
+}
+
+/** Chunks as they come from a place, with no policy. */
+function oneByOne(source: MemoryBlobSource): ChunkStore {
+  const chunks = new BlobChunks(source, image());
+  const read = async (device: number, chunk: number): Promise<Uint8Array> => {
+    let result: ChunkResult | undefined;
+    const delivered = (_: number, what: ChunkResult): void => {
+      result = what;
+    };
+    const batch: ChunkBatch = { device, chunks: [chunk] };
+    await chunks.readBatch(batch, { delivered, received: () => undefined }, new AbortController().signal);
+    if (result !== undefined && 'bytes' in result) return result.bytes;
+    throw result?.error;
+  };
+  return { read };
+}
+
 /** A clock that stands still but for the waits, which are over at once. */
 class TestClock implements RetryClock {
   time = 0;
@@ -75,7 +107,7 @@ class TestClock implements RetryClock {
 describe('BlobChunks', () => {
   it('reads a chunk of any device by one range request', async () => {
     const source = new MemoryBlobSource([blob, other]);
-    const chunks = new BlobChunks(source, image());
+    const chunks = oneByOne(source);
     expectContent(await chunks.read(0, 17), 17);
     expectContent(await chunks.read(1, 9), 9);
     expect(runs(source)).toEqual(['17-17', '9-9']);
@@ -88,7 +120,7 @@ describe('BlobChunks', () => {
   ])('finds out a flipped bit in the %s, with the facts', async (_, position) => {
     const source = new MemoryBlobSource([blob, other]);
     source.faults.push(flip(position));
-    await expect(new BlobChunks(source, image()).read(0, 3)).rejects.toMatchObject({
+    await expect(oneByOne(source).read(0, 3)).rejects.toMatchObject({
       code: 'SLUICE_CHUNK_DIGEST_MISMATCH',
       facts: {
         image: 'oci:sample',
@@ -107,7 +139,7 @@ describe('BlobChunks', () => {
       (bytes) => bytes.subarray(0, bytes.length - 1),
       (bytes) => Buffer.concat([bytes, new Uint8Array(100_000)]),
     );
-    const chunks = new BlobChunks(source, image());
+    const chunks = oneByOne(source);
     await expect(chunks.read(0, 3)).rejects.toMatchObject({ code: 'SLUICE_REGISTRY_RANGE', retryable: true });
     expectContent(await chunks.read(0, 3), 3);
     expect(source.requests.every(({ done }) => done)).toBe(true);
@@ -115,10 +147,6 @@ describe('BlobChunks', () => {
 });
 
 describe('BatchedChunks', () => {
-  function batched(source: MemoryBlobSource): BatchedChunks {
-    return new BatchedChunks(new BlobChunks(source, image()), image().devices);
-  }
-
   it.each([
     ['neighbours', [4, 6, 5], ['4-6']],
     ['neighbours but for one chunk', [4, 6], ['4-6']],
@@ -127,7 +155,7 @@ describe('BatchedChunks', () => {
     ['two runs', [1, 2, 50, 51, 3], ['1-3', '50-51']],
   ])('sends %s in as few requests as they need', async (_, asked, expected) => {
     const source = new MemoryBlobSource([blob, other]);
-    await expectChunks(batched(source), asked);
+    await expectChunks(queue(source), asked);
     expect(runs(source)).toEqual(expected);
   });
 
@@ -135,7 +163,7 @@ describe('BatchedChunks', () => {
     const source = new MemoryBlobSource([blob, other]);
     source.hold();
     const all = expectChunks(
-      batched(source),
+      queue(source),
       Array.from({ length: 32 }, (_, i) => i * 6),
     );
     await turn();
@@ -145,7 +173,7 @@ describe('BatchedChunks', () => {
     expect(source.requests.length).toBe(32);
     const whole = new MemoryBlobSource([blob, other]);
     await expectChunks(
-      batched(whole),
+      queue(whole),
       Array.from({ length: 200 }, (_, i) => i),
     );
     expect(runs(whole)).toEqual(['0-126', '127-199']);
@@ -153,7 +181,7 @@ describe('BatchedChunks', () => {
 
   it('delivers each chunk when its own bytes are in', async () => {
     const source = new MemoryBlobSource([blob, other], 1000);
-    const store = batched(source);
+    const store = queue(source);
     const order: string[] = [];
     source.onPiece = async () => {
       if (order.at(-1) !== 'piece') order.push('piece');
@@ -164,15 +192,15 @@ describe('BatchedChunks', () => {
 
   it('fails only the damaged chunk of a batch', async () => {
     const source = new MemoryBlobSource([blob, other]);
-    source.faults.push(flip(CHUNK_LENGTH + 5000));
-    const store = batched(source);
+    source.faults.push(flip(CHUNK_LENGTH + 5000), flip(5000));
+    const store = queue(source);
     const results = await Promise.allSettled([10, 11, 12].map((chunk) => store.read(0, chunk)));
     expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
   });
 
   it('sends demand before prefetch, and keeps requests free for it', async () => {
     const source = new MemoryBlobSource([blob, other]);
-    const store = batched(source);
+    const store = queue(source);
     source.hold();
     const all = [
       ...Array.from({ length: 10 }, (_, i) => store.read(0, 10 * i, undefined, 'prefetch')),
@@ -184,7 +212,7 @@ describe('BatchedChunks', () => {
     all.push(store.read(0, 170), store.read(0, 180));
     await turn();
     expect(runs(source).slice(6)).toEqual(['170-170', '180-180']);
-    store.promote(0, 90);
+    store.promote(0, 90, 'demand');
     source.release();
     await Promise.all(all);
     expect(runs(source)[8]).toBe('90-90');
@@ -192,7 +220,7 @@ describe('BatchedChunks', () => {
 
   it('lets prefetch follow demand in a request, never go before it', async () => {
     const source = new MemoryBlobSource([blob, other]);
-    const store = batched(source);
+    const store = queue(source);
     await Promise.all([
       store.read(0, 9, undefined, 'prefetch'),
       store.read(0, 10),
@@ -203,14 +231,14 @@ describe('BatchedChunks', () => {
   });
 
   it('refuses chunks and devices that do not exist', async () => {
-    const store = batched(new MemoryBlobSource([blob, other]));
+    const store = queue(new MemoryBlobSource([blob, other]));
     await expect(store.read(0, 600)).rejects.toThrow(RangeError);
     await expect(store.read(2, 0)).rejects.toThrow(RangeError);
   });
 
   it('ends a request when nobody waits for its chunks any more, not before', async () => {
     const source = new MemoryBlobSource([blob, other]);
-    const store = batched(source);
+    const store = queue(source);
     source.hold();
     const [first, second, queued] = [new AbortController(), new AbortController(), new AbortController()];
     const reads = [store.read(0, 1, first.signal), store.read(0, 2, second.signal)];
@@ -232,7 +260,7 @@ describe('BatchedChunks', () => {
     const listen = (message: unknown): void => void messages.push(message);
     subscribe('sluice:fetch:request', listen);
     try {
-      await expectChunks(batched(new MemoryBlobSource([blob, other])), [4, 6]);
+      await expectChunks(queue(new MemoryBlobSource([blob, other])), [4, 6]);
       await turn();
     } finally {
       unsubscribe('sluice:fetch:request', listen);
@@ -244,7 +272,7 @@ describe('BatchedChunks', () => {
 
 describe('CoalescedChunks', () => {
   function coalesced(source: MemoryBlobSource): CoalescedChunks {
-    return new CoalescedChunks(new BatchedChunks(new BlobChunks(source, image()), image().devices));
+    return new CoalescedChunks(queue(source), [new Map(), new Map()]);
   }
 
   it('lets many reads wait by one signal without a warning of a leak', async () => {
@@ -306,7 +334,7 @@ describe('CoalescedChunks', () => {
     const source = new MemoryBlobSource([blob, other]);
     const store = coalesced(source);
     source.hold();
-    const ahead = Array.from({ length: 8 }, (_, i) => store.prefetch.read(0, 10 * i));
+    const ahead = Array.from({ length: 8 }, (_, i) => store.read(0, 10 * i, undefined, 'prefetch'));
     await turn();
     expect(source.requests.length).toBe(6);
     const read = store.read(0, 70);
@@ -320,7 +348,7 @@ describe('CoalescedChunks', () => {
 
 describe('RetriedChunks', () => {
   function retried(source: MemoryBlobSource, clock: TestClock): RetriedChunks {
-    return new RetriedChunks(new BatchedChunks(new BlobChunks(source, image()), image().devices), undefined, clock);
+    return new RetriedChunks(queue(source), defaultFailurePolicy, clock);
   }
 
   it('tries again with delays that double, a batch as a batch', async () => {
@@ -364,9 +392,9 @@ describe('RetriedChunks', () => {
     const source = new MemoryBlobSource([blob, other]);
     const store = retried(source, new TestClock());
     source.faults.push(() => {
-      throw new RegistryError('SLUICE_REGISTRY_DENIED', 'Cannot read blob: denied');
+      throw new RegistryError('SLUICE_REGISTRY_PROTOCOL', 'Cannot read blob: no HTTP');
     });
-    await expect(store.read(0, 1)).rejects.toMatchObject({ code: 'SLUICE_REGISTRY_DENIED' });
+    await expect(store.read(0, 1)).rejects.toMatchObject({ code: 'SLUICE_REGISTRY_PROTOCOL' });
     expect(source.requests.length).toBe(1);
     const reader = new AbortController();
     source.faults.push(() => {
@@ -384,8 +412,8 @@ const minimumRun = (8 * 1024 * 1024) / CHUNK_LENGTH;
 describe('SequentialChunks', () => {
   it('asks for nothing ahead of runs as short as what the kernel reads around a page fault', async () => {
     const source = new MemoryBlobSource([blob, other]);
-    const fetched = fetchChunks(source, image());
-    const store = new SequentialChunks(fetched, fetched.prefetch, image().devices, new AbortController().signal);
+    const chunks = fetched(source);
+    const store = new SequentialChunks(chunks.demand, chunks.prefetch, image().devices, new AbortController().signal);
     const read: string[] = [];
     for (let chunk = 0; chunk < minimumRun - 1; chunk++) {
       await store.read(0, chunk);
@@ -397,9 +425,9 @@ describe('SequentialChunks', () => {
 
   it('asks for what follows in a run, by growing windows, and for nothing after a random read', async () => {
     const source = new MemoryBlobSource([blob, other]);
-    const fetched = fetchChunks(source, image());
+    const chunks = fetched(source);
     const stop = new AbortController();
-    const store = new SequentialChunks(fetched, fetched.prefetch, image().devices, stop.signal);
+    const store = new SequentialChunks(chunks.demand, chunks.prefetch, image().devices, stop.signal);
     for (const chunk of [150, 30, 90]) await store.read(0, chunk);
     await turn();
     expect(runs(source)).toEqual(['150-150', '30-30', '90-90']);
@@ -419,8 +447,8 @@ describe('SequentialChunks', () => {
 
   it('tells runs apart that are read at the same time', async () => {
     const source = new MemoryBlobSource([blob, other]);
-    const fetched = fetchChunks(source, image());
-    const store = new SequentialChunks(fetched, fetched.prefetch, image().devices, new AbortController().signal);
+    const chunks = fetched(source);
+    const store = new SequentialChunks(chunks.demand, chunks.prefetch, image().devices, new AbortController().signal);
     const starts = [0, 300];
     for (let i = 0; i < minimumRun; i++) {
       await Promise.all(starts.map((start) => store.read(0, start + i)));
@@ -433,7 +461,7 @@ describe('SequentialChunks', () => {
 
   it('leaves the reader alone with errors of what nobody asked for', async () => {
     const source = new MemoryBlobSource([blob, other]);
-    const chunks = new CoalescedChunks(new BatchedChunks(new BlobChunks(source, image()), image().devices));
+    const chunks = queue(source);
     let failures = 0;
     const failing = {
       read: async (): Promise<Uint8Array> => {

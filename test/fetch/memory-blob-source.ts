@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { ChunkMap } from '../../src/chunk/chunk-map.ts';
 import { digestFromBytes } from '../../src/oci/digest.ts';
-import type { BlobSource, ByteRange, Descriptor } from '../../src/oci/image.ts';
+import type { BlobPlace, ByteRange, Descriptor } from '../../src/oci/image.ts';
 import { compress } from '../../src/zstd/codec.ts';
 
 export const CHUNK_LENGTH = 32 * 1024;
@@ -54,7 +54,8 @@ export interface Request extends ByteRange {
 export type Fault = (bytes: Uint8Array) => Uint8Array;
 
 /** Blobs in memory, with a network's ways to fail. Every answer comes in pieces of `pieceSize`. */
-export class MemoryBlobSource implements BlobSource {
+export class MemoryBlobSource implements BlobPlace {
+  readonly name: string;
   readonly requests: Request[] = [];
   /** Consumed one a request, from the front. */
   readonly faults: (Fault | undefined)[] = [];
@@ -64,7 +65,8 @@ export class MemoryBlobSource implements BlobSource {
   /** Called before each piece but the first. */
   onPiece: (() => Promise<void>) | undefined;
 
-  constructor(blobs: readonly SampleBlob[], pieceSize = 10_000) {
+  constructor(blobs: readonly SampleBlob[], pieceSize = 10_000, name = 'memory:a') {
+    this.name = name;
     this.#blobs = blobs;
     this.#pieceSize = pieceSize;
   }

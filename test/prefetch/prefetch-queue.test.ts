@@ -2,7 +2,9 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { setImmediate as turn } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { ChunkMap } from '../../src/chunk/chunk-map.ts';
+import { defaultFailurePolicy } from '../../src/fetch/failure-policy.ts';
 import { fetchChunks } from '../../src/fetch/fetch-chunks.ts';
+import { FetchScheduler } from '../../src/fetch/scheduler.ts';
 import type { PrefetchStopped } from '../../src/prefetch/channels.ts';
 import { LinkWindow } from '../../src/prefetch/link-window.ts';
 import { PrefetchQueue } from '../../src/prefetch/prefetch-queue.ts';
@@ -179,7 +181,7 @@ describe('demand beside prefetch', () => {
     const blob = sampleBlob(300);
     const source = new MemoryBlobSource([blob]);
     const image = { reference: 'test', algorithm: 'sha256' as const, devices: [blob] };
-    const chunks = fetchChunks(source, image);
+    const chunks = fetchChunks([source], image, defaultFailurePolicy, new FetchScheduler());
     const device = { chunks: blob.chunks, lastUsed: new Uint32Array(300) };
     const queue = new PrefetchQueue(chunks.prefetch, [device]);
     source.hold();
@@ -192,7 +194,7 @@ describe('demand beside prefetch', () => {
     const prefetching = source.requests.reduce((sum, { start, end }) => sum + end - start, 0);
     expect(source.requests.length).toBeGreaterThan(1);
     expect(prefetching).toBeLessThanOrEqual(512 * KIB);
-    const read = chunks.read(0, 298);
+    const read = chunks.demand.read(0, 298);
     for (let i = 0; i < 5; i++) await turn();
     expect(source.requests.at(-1)?.start).toBe(blob.chunks.compressedOffset(298));
     source.release();

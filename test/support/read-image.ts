@@ -9,7 +9,7 @@ import { openSource } from '../../src/transport/open.ts';
 import { collect } from './image.ts';
 
 /** A read that fails because its source is wrong may take so long; nothing here is slow. */
-const readTimeoutMs = 2000;
+const failure = { kind: 'wait', milliseconds: 2000 } as const;
 
 /** An image open in this process, as a mount has it open. */
 export interface ImageInProcess {
@@ -28,7 +28,7 @@ export async function withImage<Result>(
   const source: ImageSource = openSource(reference, {});
   try {
     const image = await openImage(source, { files: cache?.files });
-    const content = openChunks(source, image, cache, readTimeoutMs);
+    const content = openChunks(source, image, { cache, failure });
     try {
       const read = (path: string): Promise<Buffer> => {
         const { inode } = resolvePath(image.bootstrap.erofs, path as ByteString, 'keep');
