@@ -1,4 +1,8 @@
-import { LinkWindow } from '../prefetch/link-window.ts';
+/**
+ * Asked for and not there yet, compressed: enough neighbours for the longest requests there are. How many of them go out
+ * is decided where all fetches are known.
+ */
+const MAXIMUM_UNDER_WAY = 8 * 1024 * 1024;
 
 /** How far a limited rate may be ahead of time: requests are long where the rate allows it, and it is even all the same. */
 const AHEAD_MS = 500;
@@ -6,14 +10,11 @@ const AHEAD_MS = 500;
 /** A longer timer fires at once: Node's timers have 31 bits. */
 const MAXIMUM_TIMER_MS = 2 ** 30;
 
-/** Decides when a fill may ask for its next chunk: what the link takes without queueing, a rate, and a pause. */
+/** Decides when a fill may ask for its next chunk: a bound on what is under way, a rate, and a pause. */
 export class FillGate {
   readonly #signal: AbortSignal;
-  readonly #window = new LinkWindow();
   #rate: number | undefined;
   #isPaused = false;
-  /** The window was full; it is filled again when half of it is empty, so that requests are few and long. */
-  #isFull = false;
   #outstanding = 0;
   /** When what was asked for so far is due at the rate. */
   #dueAt = 0;
@@ -57,10 +58,9 @@ export class FillGate {
     if (this.#dueAt - now >= AHEAD_MS) this.#restUntil = this.#dueAt;
   }
 
-  /** `bytes` that were let in are there. @param latencyMs - since then; undefined when they failed */
-  left(bytes: number, latencyMs: number | undefined): void {
+  /** `bytes` that were let in are there, or will not be. */
+  leave(bytes: number): void {
     this.#outstanding -= bytes;
-    if (latencyMs !== undefined) this.#window.delivered(bytes, latencyMs);
     this.#wake();
   }
 
@@ -82,10 +82,8 @@ export class FillGate {
 
   /** How long it takes at most until it is worth asking again; 0 when there is no obstacle. */
   #obstacle(bytes: number): number {
-    if (this.#isPaused) return Number.POSITIVE_INFINITY;
-    const limit = this.#isFull ? this.#window.size / 2 : this.#window.size;
-    this.#isFull = this.#outstanding > 0 && this.#outstanding + bytes > limit;
-    return this.#isFull ? Number.POSITIVE_INFINITY : this.#restUntil - performance.now();
+    const isFull = !this.isIdle && this.#outstanding + bytes > MAXIMUM_UNDER_WAY;
+    return this.#isPaused || isFull ? Number.POSITIVE_INFINITY : this.#restUntil - performance.now();
   }
 
   async #change(ms: number): Promise<void> {

@@ -20,7 +20,7 @@ export interface FillOptions {
 export interface FillState {
   /** `full`: it waits for the cache to have room for the rest. `retrying`: it waits before it tries again. */
   readonly phase: 'idle' | 'filling' | 'paused' | 'full' | 'retrying' | 'failed' | 'done';
-  readonly kind: FillOptions['kind'] | undefined;
+  readonly kind: FillOptions['kind'];
   readonly bytesPerSecond: number | undefined;
   /** Why it is `retrying` or `failed`. */
   readonly error: unknown;
@@ -34,8 +34,8 @@ export interface FillParts {
   readonly devices: readonly CountedDevice[];
   /** Of these devices. */
   readonly local: LocalContent;
-  /** Keeps what it reads, and reads below everybody else. */
-  readonly chunks: ChunkStore;
+  /** Keep what they read. In the background that is below everybody else; an eager fill only lets readers go first. */
+  readonly chunks: Readonly<Record<FillOptions['kind'], ChunkStore>>;
   readonly cache: BoundedCache;
 }
 
@@ -58,7 +58,7 @@ export class Fill {
   readonly #abort = new AbortController();
   readonly #gate = new FillGate(this.#abort.signal);
   readonly #room: FillRoom;
-  #kind: FillOptions['kind'] | undefined;
+  #kind: FillOptions['kind'] = 'background';
   #phase: Exclude<FillState['phase'], 'paused'> = 'idle';
   #done = Promise.resolve();
   /** Of the last chunk that was answered; undefined when it came. */
@@ -168,8 +168,8 @@ export class Fill {
     return failed;
   }
 
-  /** Waits until a chunk may be asked for. @returns what to call when it was answered, with its latency if it came */
-  async #admit(compressed: number, uncompressed: number): Promise<(latencyMs: number | undefined) => void> {
+  /** Waits until a chunk may be asked for. @returns what to call when it was answered */
+  async #admit(compressed: number, uncompressed: number): Promise<() => void> {
     await this.#pauseAfterFailure();
     let taken = 0;
     if (this.#kind === 'background') {
@@ -180,24 +180,23 @@ export class Fill {
       taken = uncompressed;
     }
     await this.#gate.enter(compressed);
-    return (latencyMs) => {
+    return () => {
       this.#room.settled(taken);
-      this.#gate.left(compressed, latencyMs);
+      this.#gate.leave(compressed);
     };
   }
 
   /** @returns whether it came. Never rejects. */
-  async #read(device: number, chunk: number, settled: (latencyMs?: number) => void): Promise<boolean> {
-    const start = performance.now();
+  async #read(device: number, chunk: number, settled: () => void): Promise<boolean> {
     try {
-      await this.#parts.chunks.read(device, chunk, this.#abort.signal);
+      await this.#parts.chunks[this.#kind].read(device, chunk, this.#abort.signal);
       if (this.#kind === 'background') this.#forget();
-      settled(performance.now() - start);
       return true;
     } catch (error) {
       this.#failure = { error };
-      settled();
       return false;
+    } finally {
+      settled();
     }
   }
 

@@ -1,5 +1,7 @@
 import { type ChunkCopied, cacheChannels } from '../cache/channels.ts';
 import { SluiceError } from '../errors.ts';
+import type { ReadPriority } from '../fetch/fetch-store.ts';
+import type { Traffic } from '../fetch/traffic.ts';
 import { digestHex } from '../oci/digest.ts';
 import type { Fill, FillState } from './fill.ts';
 import type { ImageContent } from './image-content.ts';
@@ -14,6 +16,8 @@ export class MountStatus {
   readonly #mount: Pick<MountedImage, 'reads' | 'waiting'>;
   readonly #fill: Fill;
   readonly #blobs: ReadonlySet<string>;
+  /** What other mounts of the image had fetched when this one was made. */
+  readonly #before: Traffic;
   #copied = nothing;
   #lastError: MountState['lastError'];
   #last: MountState | undefined;
@@ -24,6 +28,7 @@ export class MountStatus {
     this.#mount = mount;
     this.#fill = fill;
     this.#blobs = new Set(content.image.bootstrap.devices.map(({ blob }) => digestHex(blob)));
+    this.#before = content.chunks.traffic();
     cacheChannels.copied.subscribe(this.#onCopied);
   }
 
@@ -35,18 +40,20 @@ export class MountStatus {
     const fill = this.#fill.state;
     const { reads = 0, bytes = 0, misses = 0 } = this.#mount.reads?.snapshot() ?? {};
     const waiting = this.#mount.waiting();
+    const traffic = this.#content.chunks.traffic();
+    const fetched = (by: ReadPriority): Amount => difference(traffic[by], this.#before[by]);
     return {
       laziness: isLocal ? 'local' : lazinessOf[fill.phase],
       why: isLocal ? whyLocal(this.#isPinned()) : whyLazy(fill),
       local,
       total,
-      fetched: { demand: nothing, prefetch: nothing, background: nothing },
+      fetched: { demand: fetched('demand'), prefetch: fetched('prefetch'), background: fetched('background') },
       copied: this.#copied,
-      bytesPerSecond: 0,
+      bytesPerSecond: traffic.bytesPerSecond,
       reads: { count: reads + misses, bytes, misses },
       waiting: { reads: waiting.reads, since: time(waiting.since) },
       lastError: this.#lastError,
-      place: undefined,
+      place: traffic.place,
       credentialsObtained: undefined,
     };
   }
@@ -90,6 +97,10 @@ const lazinessOf: Readonly<Record<FillState['phase'], MountState['laziness']>> =
   failed: 'lazy',
   done: 'lazy',
 };
+
+function difference(a: Amount, b: Amount): Amount {
+  return { chunks: a.chunks - b.chunks, bytes: a.bytes - b.bytes };
+}
 
 function time(milliseconds: number | undefined): string | undefined {
   return milliseconds === undefined ? undefined : new Date(milliseconds).toISOString();

@@ -119,8 +119,8 @@ function hotStartOf(options: ServeImageOptions): HotStart | undefined {
   return new HotStart({ files, profile: profile ?? 'default', patience, onMissing });
 }
 
-function fillOf({ image: { reference }, chunks, local, cache }: ImageContent): Fill {
-  return new Fill({ reference, devices: chunks.devices, local, chunks: chunks.prefetch, cache });
+function fillOf({ image: { reference }, chunks: { devices, prefetch, background }, local, cache }: ImageContent): Fill {
+  return new Fill({ reference, devices, local, chunks: { eager: prefetch, background }, cache });
 }
 
 function startPrefetch(

@@ -48,9 +48,14 @@ describe('Fill, of an image in a registry', () => {
   });
 
   async function open(): Promise<{ content: ImageContent; fill: Fill }> {
-    const content = await openContent({ source: openSource(image, { plainHttp: true }), cache });
-    const { chunks, local } = content;
-    const fill = new Fill({ reference: image, devices: chunks.devices, local, chunks: chunks.prefetch, cache });
+    const content = await openContent({
+      source: openSource(image, { plainHttp: true }),
+      cache,
+      failure: { kind: 'eio' },
+    });
+    const { local } = content;
+    const { devices, prefetch: eager, background } = content.chunks;
+    const fill = new Fill({ reference: image, devices, local, chunks: { eager, background }, cache });
     registry.requests.clear();
     opened.push({ content, fill });
     return { content, fill };
@@ -109,9 +114,10 @@ describe('Fill, of an image in a registry', () => {
 
   it('in the background, gets over an outage', async () => {
     const { content, fill } = await open();
-    registry.faults.add({ on: 'blob', times: 3, fault: { kind: 'status', status: 404 } });
+    registry.faults.add({ on: 'blob', times: 1_000, fault: { kind: 'status', status: 404 } });
     fill.start({ kind: 'background' });
     await eventually('the fill to wait', () => (fill.state.phase === 'retrying' ? true : undefined));
+    registry.faults.clear();
     await fill.done;
     expect(content.local.missingBytes).toBe(0);
   });

@@ -41,7 +41,8 @@ describe('MountStatus', () => {
     const { reference } = await convertLayers(await smallImage(seed), folder);
     content = await openContent({ source: openSource(reference, {}), cache });
     const { image, chunks, local } = content;
-    fill = new Fill({ reference: image.reference, devices: chunks.devices, local, chunks: chunks.prefetch, cache });
+    const { devices, prefetch: eager, background } = chunks;
+    fill = new Fill({ reference: image.reference, devices, local, chunks: { eager, background }, cache });
     status = new MountStatus(content, { reads, waiting: () => waiting }, fill);
   }
 
@@ -74,11 +75,26 @@ describe('MountStatus', () => {
     expect(status.state()).toMatchObject({ laziness: 'paused', why: 'filling is paused' });
     fill.resume();
     await fill.done;
-    const { local, total, laziness, why } = status.state();
+    const { local, total, laziness, why, fetched, place, bytesPerSecond } = status.state();
     expect(local).toEqual(total);
+    expect(fetched).toEqual({
+      demand: { chunks: 0, bytes: 0 },
+      prefetch: { chunks: 0, bytes: 0 },
+      background: total,
+    });
+    expect(place).toBe(content.image.reference);
+    expect(bytesPerSecond).toBeGreaterThan(0);
     expect([laziness, why]).toEqual(['local', 'every chunk is in the cache (unpinned: eviction may remove some)']);
     await pin();
     expect(status.state().why).toBe('every chunk is in the cache, and pinned');
+  });
+
+  it('counts what was fetched since it was made', async () => {
+    await content.chunks.chunks.read(0, 0);
+    expect(status.state().fetched.demand.chunks).toBe(1);
+    status.close();
+    status = new MountStatus(content, { reads, waiting: () => waiting }, fill);
+    expect(status.state().fetched.demand).toEqual({ chunks: 0, bytes: 0 });
   });
 
   it('is lazy again when chunks were evicted', async () => {
@@ -114,8 +130,8 @@ describe('MountStatus', () => {
   it('says what is read, and what waits since when', () => {
     expect(status.state().waiting).toEqual({ reads: 0, since: undefined });
     const thread = reads.counter(0);
-    thread.local(4096, undefined);
-    thread.local(8192, undefined);
+    thread.local(4096, performance.now());
+    thread.local(8192, performance.now());
     thread.missed();
     waiting = { reads: 1, since: Date.UTC(2026, 10, 21) };
     expect(status.state().reads).toEqual({ count: 3, bytes: 12_288, misses: 1 });
