@@ -14,12 +14,12 @@ const ranks: readonly (readonly string[])[] = [
   ['packed-error.ts', 'digest', 'zstd', 'tar', 'erofs'],
   ['tree', 'chunk', 'oci'],
   ['blob', 'bootstrap'],
-  ['registry', 'layout', 'archive', 'cache', 'fetch', 'fuse', 'profile', 'hot'],
+  ['registry', 'layout', 'archive', 'cache', 'fetch', 'fuse', 'profile', 'hot', 'holder'],
   ['image', 'transport'],
   ['convert', 'prefetch'],
   ['mount', 'check', 'export', 'optimize'],
-  ['runtime', 'control', 'demo', 'holder', 'metrics', 'log'],
-  ['startup'],
+  ['runtime', 'control', 'demo', 'metrics', 'log'],
+  ['startup', 'daemon'],
   ['cli'],
 ];
 const pureRanks = new Set([1, 2, 3]);

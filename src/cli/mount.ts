@@ -1,33 +1,35 @@
-import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import path from 'node:path';
-import type { Readable } from 'node:stream';
 import { Command, Option } from 'commander';
-import { FuseError } from '../errors.ts';
+import type { MountRequest, MountStatus } from '../control/protocol.ts';
+import { UsageError } from '../errors.ts';
 import type { FailurePolicy } from '../fetch/failure-policy.ts';
-import type { MountWorkers } from '../mount/mount-workers.ts';
-import type { ServedImage } from '../mount/serve-image.ts';
 import type { Platform } from '../oci/image.ts';
-import { type PackedError, packError, reviveError } from '../packed-error.ts';
+import { formatReference, parseReference } from '../oci/reference.ts';
 import {
+  addCacheBoundOptions,
   addCacheDirOption,
   addFailureOption,
   addJsonOption,
   addPlatformOption,
   addRegistryOptions,
-  type CacheFlags,
-  defaultCacheSize,
+  addSocketOption,
+  type CacheBoundFlags,
+  cacheBounds,
+  daemonSocketOf,
   parseBytes,
   parseCount,
   type RegistryFlags,
   registryOptions,
   registryRetry,
+  type SocketFlags,
 } from './options.ts';
-import { note, printResult, reportError } from './output.ts';
+import { bytesText, note, printResult, reportError } from './output.ts';
 
-interface MountFlags extends RegistryFlags, CacheFlags {
+interface MountFlags extends RegistryFlags, CacheBoundFlags, SocketFlags {
   readonly foreground?: boolean;
-  readonly cacheSize?: number;
+  readonly eager?: boolean;
+  readonly background?: boolean;
+  readonly rate?: number;
   readonly onFailure: FailurePolicy;
   readonly driver: 'fuse' | 'libfuse';
   readonly workers?: number;
@@ -42,11 +44,14 @@ interface MountFlags extends RegistryFlags, CacheFlags {
 const examples = `
 Examples:
   sluice mount docker://HOST/app:1-sluice /mnt/app
+  sluice mount --background --rate 20M docker://HOST/app:1-sluice /mnt/app
   sluice mount --foreground oci:layout:app /mnt/app
+  sluice status /mnt/app
   sluice umount /mnt/app
 
 The mount is there before the image is: what is read is fetched, verified against its digest, and kept in the cache.
-What cannot be fetched and verified is an I/O error, never wrong bytes, and the next read tries again.`;
+What cannot be fetched and verified is an I/O error, never wrong bytes, and the next read tries again.
+A daemon serves it, which is started when none runs for the cache directory: docs/daemon.md.`;
 
 export function mountCommand(): Command {
   const command = new Command('mount')
@@ -55,149 +60,166 @@ export function mountCommand(): Command {
     .argument('<image>', 'the image to mount')
     .argument('<dir>', 'where to mount it')
     .option('-f, --foreground', 'serve the mount in this process until it is unmounted')
-    .option(
-      '--cache-size <bytes>',
-      'bound of the whole cache, 512M or 10G (default: 10G, a quarter of a small disk)',
-      parseBytes,
-    )
+    .addOption(new Option('--eager', 'return when all of the image is here').conflicts('background'))
+    .option('--background', 'fetch the rest behind what is read')
+    .option('--rate <bytes>', 'with --background: at most so much a second, 20M for example', parseBytes)
     .addOption(
       new Option('--driver <name>', 'who talks to the kernel; libfuse takes libfuse 2 and is slower')
         .choices(['fuse', 'libfuse'])
         .default('fuse'),
     )
-    .option('--workers <n>', 'threads that serve the mount, of driver fuse', parseCount)
+    .option('--workers <n>', 'threads of the process that serves the mount, if it is started now', parseCount)
     .option('--profile <name>', 'the image’s profile to start by (default: "default")')
     .option('--no-profile', 'mount as if the image had no profile')
     .option('--no-prefetch', 'fetch what is read, and nothing that a start is expected to read')
     .option('--trace', 'record from the first read on what is read: see sluice trace')
-    .option('--log <file>', 'where a mount in the background reports failed reads (default: sluice.log in the cache)')
+    .option('--log <file>', 'where a daemon that is started now writes events (default: sluice.log in the cache)')
     .addHelpText('after', examples);
-  for (const add of [addFailureOption, addPlatformOption, addRegistryOptions, addCacheDirOption, addJsonOption])
+  for (const add of [
+    addFailureOption,
+    addPlatformOption,
+    addRegistryOptions,
+    addCacheDirOption,
+    addCacheBoundOptions,
+    addSocketOption,
+    addJsonOption,
+  ])
     add(command);
   return command.action((image: string, directory: string, flags: MountFlags) =>
-    flags.foreground || isLaunched() ? serve(image, directory, flags) : launch(image, flags),
+    flags.foreground === true ? serve(image, directory, flags) : mount(image, directory, flags),
   );
 }
 
-/** Where the serving process says that the mount answers, or why not: a pipe of whoever launched it. */
-const readyFd = 3;
-const readyVariable = 'SLUICE_READY_FD';
-
-/** Whether this is the serving process. */
-function isLaunched(): boolean {
-  return process.env[readyVariable] === String(readyFd);
-}
-
-/** Starts the serving process and waits until it says that the mount answers. */
-async function launch(image: string, flags: MountFlags): Promise<void> {
-  mkdirSync(flags.cacheDir, { recursive: true, mode: 0o700 });
-  const log = openSync(flags.log ?? path.join(flags.cacheDir, 'sluice.log'), 'a', 0o600);
-  const args = [...process.execArgv, ...smallHeap, ...process.argv.slice(1)];
-  const child = spawn(process.execPath, args, {
-    detached: true,
-    stdio: ['ignore', 'ignore', log, 'pipe'],
-    env: { ...process.env, ...fewArenas, [readyVariable]: String(readyFd) },
-  });
-  closeSync(log);
-  const answer = await readAnswer(child.stdio[readyFd] as Readable);
-  child.unref();
-  if ('error' in answer) throw reviveError(answer.error);
-  printResult(flags.json, { image, mountPoint: answer.mountPoint, pid: child.pid }, () => `${answer.mountPoint}\n`);
-}
-
-/**
- * Chunks come and go as buffers outside the heap, which V8 is in no hurry to free, and malloc keeps what each thread
- * once had, and what is as large as anything that was freed before. Measured with the python image mounted and read as
- * a whole: 155 MB resident without the first two; with them 128, and with all three 107, at the same cost.
- */
-const smallHeap = ['--max-semi-space-size=1'];
-const fewArenas = { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: String(128 * 1024) };
-
-/** What the serving process says, once. */
-type Answer = { readonly mountPoint: string } | { readonly error: PackedError };
-
-async function readAnswer(pipe: Readable): Promise<Answer> {
-  let text = '';
-  for await (const part of pipe.setEncoding('utf8')) text += part;
-  if (text !== '') return JSON.parse(text) as Answer;
+function requestOf(image: string, directory: string, flags: MountFlags): MountRequest {
+  const { driver, platform, profile, prefetch, trace, onFailure: failure, eager, background, rate } = flags;
+  if (rate !== undefined && background !== true)
+    throw new UsageError('SLUICE_OPTION_INVALID', 'Cannot use --rate without --background');
+  const reference = parseReference(image);
+  const absolute = reference.transport === 'docker' ? reference : { ...reference, path: path.resolve(reference.path) };
   return {
-    error: packError(new FuseError('SLUICE_MOUNT_FAILED', 'Cannot mount: the serving process died; see its log')),
+    image: formatReference(absolute),
+    mountPoint: path.resolve(directory),
+    driver,
+    platform,
+    profile,
+    // What is fetched as a whole needs no prediction.
+    prefetch: prefetch && eager !== true,
+    trace: trace === true,
+    failure,
+    ...(eager === true ? { fill: { kind: 'eager' } } : {}),
+    ...(background === true ? { fill: { kind: 'background', bytesPerSecond: rate } } : {}),
+    registry: { ...registryOptions(flags), retry: registryRetry(failure) },
   };
+}
+
+/** How long a daemon that nobody asked for stays when it has no mount. Seconds. */
+const idleExit = 60;
+
+async function mount(image: string, directory: string, flags: MountFlags): Promise<void> {
+  const request = requestOf(image, directory, flags);
+  const { ensureDaemon } = await import('../daemon/start-daemon.ts');
+  const { client, status } = await ensureDaemon({
+    socket: daemonSocketOf(flags),
+    command: daemonCommandOf(flags),
+    log: logOf(flags),
+  });
+  const { maximumBytes, minimumFreeBytes } = status.cache;
+  checkBound('--cache-size', flags.cacheSize, maximumBytes, status.pid);
+  checkBound('--cache-free', flags.cacheFree, minimumFreeBytes, status.pid);
+  const { mountNamespace } = await import('../control/socket-file.ts');
+  if (status.mountNamespace !== mountNamespace()) {
+    throw new UsageError(
+      'SLUICE_OPTION_INVALID',
+      `Cannot mount through the daemon at "${client.socket}": it mounts in another namespace, where this command cannot see it; leave --socket out`,
+    );
+  }
+  const progress = request.fill?.kind === 'eager' ? followFill(client.socket, request.mountPoint) : undefined;
+  try {
+    const { mountPoint } = await client.mount(request);
+    printResult(flags.json, { image, mountPoint, pid: status.pid }, () => `${mountPoint}\n`);
+  } finally {
+    clearInterval(progress);
+  }
+}
+
+function checkBound(option: string, wanted: number | undefined, bound: number, pid: number): void {
+  if (wanted === undefined || wanted === bound) return;
+  throw new UsageError(
+    'SLUICE_OPTION_INVALID',
+    `Cannot use ${option}: the daemon of this cache (pid ${pid}) was started with ${bytesText(bound)}; end it, or leave the option out`,
+  );
+}
+
+/** The command of this program's daemon. */
+function daemonCommandOf(flags: MountFlags): [string, ...string[]] {
+  const { cacheDir, cacheSize, cacheFree, socket, workers } = flags;
+  const args = ['--cache-dir', path.resolve(cacheDir), '--idle-exit', process.env.SLUICE_IDLE_EXIT ?? String(idleExit)];
+  const optional = { '--cache-size': cacheSize, '--cache-free': cacheFree, '--socket': socket, '--workers': workers };
+  for (const [name, value] of Object.entries(optional)) if (value !== undefined) args.push(name, String(value));
+  args.push('--log', logOf(flags));
+  return [process.execPath, ...process.execArgv, process.argv[1] ?? '', 'daemon', ...args];
+}
+
+function logOf({ log, cacheDir }: MountFlags): string {
+  return path.resolve(log ?? path.join(cacheDir, 'sluice.log'));
+}
+
+const progressMs = 1000;
+
+/** Tells from time to time how far a fill is. */
+function followFill(socket: string, mountPoint: string): NodeJS.Timeout {
+  return setInterval(() => {
+    void import('../control/control-client.ts')
+      .then(({ mountsAt }) => mountsAt(socket))
+      .then((mounts) => mounts.find(({ status }) => status.mountPoint === mountPoint)?.status)
+      .then((status) => status !== undefined && note(progressText(status)))
+      .catch(() => undefined);
+  }, progressMs).unref();
+}
+
+function progressText({ state: { local, total, bytesPerSecond } }: MountStatus): string {
+  const share = total.bytes === 0 ? 100 : Math.floor((100 * local.bytes) / total.bytes);
+  return `${share} % of ${bytesText(total.bytes)} here, ${bytesText(bytesPerSecond)}/s`;
 }
 
 async function serve(image: string, directory: string, flags: MountFlags): Promise<void> {
-  const launched = isLaunched();
-  delete process.env[readyVariable];
-  const answer = (text: Answer): void => {
-    writeSync(readyFd, JSON.stringify(text));
-    closeSync(readyFd);
-  };
-  try {
-    const served = await start(image, directory, flags);
-    if (launched) answer({ mountPoint: served.mountPoint });
-    else note(`mounted on ${served.mountPoint}; unmount it, or end this process, to stop`);
-    void offerControl(flags.cacheDir, served);
-    await served.ended;
-  } catch (error) {
-    if (launched) answer({ error: packError(error) });
-    throw error;
-  }
-}
-
-/** Loaded when the mount answers: nobody waits for it. */
-async function offerControl(cacheDirectory: string, served: ServedImage): Promise<void> {
-  const control = await import('../control/offer-control.ts');
-  await control.offerControl(cacheDirectory, served, note);
-}
-
-async function start(image: string, directory: string, flags: MountFlags): Promise<ServedImage> {
   // Threads first: they start on another core while this one loads the rest.
   const { MountWorkers } = await import('../mount/mount-workers.ts');
-  const server = flags.driver === 'libfuse' ? flags.driver : new MountWorkers(flags.workers);
+  const workers = new MountWorkers(flags.workers);
   try {
-    return await mountImage(image, directory, flags, server);
-  } catch (error) {
-    // They would keep the process alive. Doing it twice does no harm.
-    if (server !== 'libfuse') await server.close();
-    throw error;
+    await serveHere(requestOf(image, directory, flags), flags, workers);
+  } finally {
+    await workers.close();
   }
 }
 
-async function mountImage(
-  image: string,
-  directory: string,
+async function serveHere(
+  request: MountRequest,
   flags: MountFlags,
-  server: MountWorkers | 'libfuse',
-): Promise<ServedImage> {
-  const [{ serveImage }, { openContent }, { ChunkCache }, { openSource }, { loadZstd }] = await Promise.all([
-    import('../mount/serve-image.ts'),
-    import('../mount/image-content.ts'),
+  workers: import('../mount/mount-workers.ts').MountWorkers,
+): Promise<void> {
+  const [{ serveRequest }, { ChunkCache }, { ContentPool }, { FetchScheduler }, { loadZstd }] = await Promise.all([
+    import('../daemon/serve-request.ts'),
     import('../cache/chunk-cache.ts'),
-    import('../transport/open.ts'),
+    import('../mount/image-content.ts'),
+    import('../fetch/scheduler.ts'),
     import('../zstd/codec.ts'),
   ]);
-  const maximumBytes = flags.cacheSize ?? defaultCacheSize(flags.cacheDir);
-  const cache = ChunkCache.open(flags.cacheDir, { maximumBytes });
-  const { platform, onFailure: failure } = flags;
-  const retry = registryRetry(failure);
-  const served = await serveImage({
-    open: (onManifest) => {
-      const source = openSource(image, { ...registryOptions(flags), retry });
-      return openContent({ source, cache, platform, failure, onManifest });
-    },
-    mountPoint: directory,
-    files: cache.files,
-    profile: flags.profile,
-    prefetch: flags.prefetch,
-    server,
-    trace: flags.trace,
-    onFailure: note,
-  });
-  const stop = (): void =>
-    void served.unmount({ lazy: true }).catch((error) => reportError(error, flags.json === true));
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop);
-  void served.ended.finally(() => cache.close());
-  // The first miss needs it; nobody waits for it now.
-  void loadZstd('decompress');
-  return served;
+  const cache = ChunkCache.open(flags.cacheDir, cacheBounds(flags));
+  try {
+    const parts = { cache, workers, contents: new ContentPool(), scheduler: new FetchScheduler(), onFailure: note };
+    const served = await serveRequest(request, parts);
+    const stop = (): void =>
+      void served.unmount({ lazy: true }).catch((error) => reportError(error, flags.json === true));
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop);
+    if (request.fill?.kind === 'eager') await served.fill.done;
+    note(`mounted on ${served.mountPoint}; unmount it, or end this process, to stop`);
+    const { offerControl } = await import('../control/offer-control.ts');
+    void offerControl(flags.cacheDir, served, note);
+    // The first miss needs it; nobody waits for it now.
+    void loadZstd('decompress');
+    await served.ended;
+  } finally {
+    cache.close();
+  }
 }

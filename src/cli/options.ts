@@ -2,6 +2,7 @@ import { readFileSync, statfsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { type Command, Option } from 'commander';
+import { daemonSocket } from '../control/socket-file.ts';
 import { UsageError } from '../errors.ts';
 import { defaultFailurePolicy, type FailurePolicy } from '../fetch/failure-policy.ts';
 import type { LogFormat } from '../log/format.ts';
@@ -18,6 +19,11 @@ export interface RegistryFlags {
 /** Options of every command that keeps something on this machine. */
 export interface CacheFlags {
   readonly cacheDir: string;
+}
+
+/** Options of every command that talks to the daemon. */
+export interface SocketFlags {
+  readonly socket?: string;
 }
 
 /** What the cache may use of its disk, as {@link addCacheBoundOptions} reads it. Bytes. */
@@ -80,6 +86,17 @@ export function addCacheDirOption(command: Command): Command {
       .env('SLUICE_CACHE_DIR')
       .default(defaultCacheDir()),
   );
+}
+
+export function addSocketOption(command: Command): Command {
+  return command.addOption(
+    new Option('--socket <file>', 'where the daemon listens (default: below the cache directory)').env('SLUICE_SOCKET'),
+  );
+}
+
+/** Where the daemon is that commands with these flags mean. */
+export function daemonSocketOf({ socket, cacheDir }: SocketFlags & CacheFlags): string {
+  return socket === undefined ? daemonSocket(cacheDir) : path.resolve(socket);
 }
 
 export function addCacheBoundOptions(command: Command): Command {

@@ -112,10 +112,11 @@ async function run(image: string, command: readonly string[], flags: RunFlags): 
   try {
     process.exitCode = await runOn(server, image, command, flags);
   } catch (thrown) {
-    await server.close();
     const error = causeOfAbort(thrown);
     reportError(error, false);
     process.exitCode = error instanceof UsageError && error.code === 'SLUICE_CANCELLED' ? error.exit : notStarted;
+  } finally {
+    await server.close();
   }
 }
 

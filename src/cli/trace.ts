@@ -105,7 +105,7 @@ function noProfile(name: string, target: string): NotFoundError {
 
 /** Those of the mounts that record or do not; all of them when there are none such, for what they say to it. */
 async function mountsThat(record: boolean, target: string, flags: TraceFlags): Promise<RemoteMount[]> {
-  const mounts = await mountsOf(target, flags.cacheDir);
+  const mounts = await mountsOf(target, flags);
   const wanted = mounts.filter(({ status }) => status.isRecording === record);
   return wanted.length > 0 ? wanted : mounts;
 }
@@ -115,6 +115,6 @@ function mountFacts({ pid, status }: RemoteMount): { image: string; mountPoint: 
 }
 
 async function rootOf(target: string, flags: TraceFlags): Promise<Digest> {
-  const [mount] = await runningMounts(target, flags.cacheDir);
+  const [mount] = await runningMounts(target, flags);
   return mount?.status.root ?? withImage(target, flags, async ({ image }) => image.root);
 }

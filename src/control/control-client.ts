@@ -1,11 +1,10 @@
 import { rmSync } from 'node:fs';
-import { request } from 'node:http';
 import { FuseError } from '../errors.ts';
-import { reviveError } from '../packed-error.ts';
 import { parseProfile } from '../profile/document.ts';
 import type { Profile } from '../profile/profile.ts';
+import { call, isRefusal } from './exchange.ts';
 import {
-  type Failure,
+  type FillRequest,
   type MountList,
   type MountStatus,
   mountsPath,
@@ -13,11 +12,9 @@ import {
   type StopTrace,
   type TraceStarted,
   type TraceStopped,
+  type UnmountRequest,
 } from './protocol.ts';
-import { listSocketFiles } from './socket-file.ts';
-
-/** A process that does not answer for so long hangs: dropping the pages of a large image takes seconds. */
-const timeoutMs = 60_000;
+import { isDaemonSocket, listSocketFiles } from './socket-file.ts';
 
 /** A recording that has ended. */
 export interface EndedTrace {
@@ -38,6 +35,11 @@ export class RemoteMount {
     this.status = status;
   }
 
+  /** Whether a daemon serves it, which serves others, too. */
+  get isDaemons(): boolean {
+    return isDaemonSocket(this.#socket);
+  }
+
   /**
    * Begins a recording, and drops what the page cache has of the mount.
    * @throws {UsageError} SLUICE_TRACE_STATE when there is one
@@ -52,59 +54,40 @@ export class RemoteMount {
     return { profile: parseProfile(Buffer.from(JSON.stringify(profile))), lost };
   }
 
-  #trace(action: StartTrace | StopTrace): Promise<unknown> {
-    return call(this.#socket, 'POST', `${mountsPath}/${this.status.id}/trace`, action);
+  /** @returns how it is then */
+  async fill(body: FillRequest): Promise<MountStatus> {
+    return (await call(this.#socket, 'POST', `${this.#path}/fill`, { body })) as MountStatus;
+  }
+
+  /** Of a daemon's. Returns when the mount has ended, with `lazy` when it is out of the tree. */
+  async unmount(body: UnmountRequest): Promise<void> {
+    await call(this.#socket, 'DELETE', this.#path, { body });
+  }
+
+  get #path(): string {
+    return `${mountsPath}/${this.status.id}`;
+  }
+
+  #trace(body: StartTrace | StopTrace): Promise<unknown> {
+    return call(this.#socket, 'POST', `${this.#path}/trace`, { body });
   }
 }
 
 /** The mounts of all processes that use a cache. What dead processes left behind is removed. */
 export async function findMounts(cacheDirectory: string): Promise<RemoteMount[]> {
-  const lists = await Promise.all(listSocketFiles(cacheDirectory).map(mountsOf));
+  const lists = await Promise.all(listSocketFiles(cacheDirectory).map(mountsAt));
   return lists.flat();
 }
 
-async function mountsOf(socket: string): Promise<RemoteMount[]> {
+/** The mounts of the process that listens on a socket; none when nobody does. */
+export async function mountsAt(socket: string): Promise<RemoteMount[]> {
   try {
     const { pid, mounts } = (await call(socket, 'GET', mountsPath)) as MountList;
     return mounts.map((status) => new RemoteMount(socket, pid, status));
   } catch (error) {
     if (!(error instanceof FuseError && error.code === 'SLUICE_CONTROL_UNAVAILABLE')) throw error;
-    if (isRefusal(error.cause)) rmSync(socket, { force: true });
+    // A daemon that is being replaced listens again in a moment.
+    if (isRefusal(error) && !isDaemonSocket(socket)) rmSync(socket, { force: true });
     return [];
   }
-}
-
-function isRefusal(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED';
-}
-
-/** @returns what the other process, which is this user's, answers */
-async function call(socketPath: string, method: string, path: string, body?: object): Promise<unknown> {
-  const [status, text] = await exchange(socketPath, method, path, JSON.stringify(body) ?? '').catch((cause) => {
-    throw new FuseError('SLUICE_CONTROL_UNAVAILABLE', `Cannot reach the process at "${socketPath}"`, { cause });
-  });
-  const answer: unknown = JSON.parse(text);
-  if (status >= 400) throw reviveError((answer as Failure).error);
-  return answer;
-}
-
-function exchange(
-  socketPath: string,
-  method: string,
-  path: string,
-  body: string,
-): Promise<[status: number, text: string]> {
-  return new Promise((resolve, reject) => {
-    const options = { socketPath, method, path, agent: false, timeout: timeoutMs };
-    const sent = request(options, (response) => {
-      let text = '';
-      response.setEncoding('utf8').on('error', reject);
-      response.on('data', (part: string) => {
-        text += part;
-      });
-      response.on('end', () => resolve([response.statusCode ?? 0, text]));
-    });
-    sent.on('timeout', () => sent.destroy(new Error(`no answer within ${timeoutMs / 1000} seconds`)));
-    sent.on('error', reject).end(body);
-  });
 }

@@ -55,12 +55,16 @@ export async function openLazily(options: LazyImageOptions): Promise<LazyImage> 
 }
 
 async function mount({ open, signal }: LazyImageOptions, cache: ChunkCache, root: string): Promise<LazyImage> {
+  const server = new MountWorkers();
   const served = await serveImage({
     open: (onManifest) => openContent({ source: open(), cache, failure, signal, onManifest }),
     mountPoint: root,
     files: cache.files,
-    server: new MountWorkers(),
+    server,
     onFailure: () => undefined,
+  }).catch(async (error) => {
+    await server.close();
+    throw error;
   });
   // Awaited by close(): until then it must not count as unhandled.
   served.ended.catch(() => undefined);
@@ -71,6 +75,7 @@ async function mount({ open, signal }: LazyImageOptions, cache: ChunkCache, root
     close: async () => {
       await served.unmount({ lazy: true });
       await served.ended;
+      await server.close();
       cache.close();
     },
   };

@@ -32,7 +32,7 @@ export function imageOperations(image: ImageView, { counter, record, postMiss, i
     read: (nodeid, offset, length, reply, unique, pid) => {
       const nid = image.nid(nodeid);
       record(nid, offset, length);
-      const begun = counter.begin();
+      const begun = performance.now();
       const filled = readLocal(image, nid, offset, length, reply.data);
       if (filled !== undefined) {
         counter.local(filled, begun);

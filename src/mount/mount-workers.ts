@@ -53,6 +53,8 @@ export class MountWorkers {
   #spare: Thread | undefined;
   #started = 0;
   #others: NodeJS.Timeout | undefined;
+  /** Threads are started for a mount: until there was one, the process waits for it. */
+  #isAwaited = true;
   #isClosed = false;
   // A thread that blocks cannot be terminated, and a process waits for its threads.
   readonly #exit = (): void => this.#dismiss();
@@ -77,6 +79,7 @@ export class MountWorkers {
     const spare = this.#native === undefined ? (this.#spare ?? this.#start()) : undefined;
     this.#spare = undefined;
     for (const thread of spare === undefined ? this.#threads : [spare]) this.#give(thread, task);
+    this.#isAwaited = false;
     this.#others ??= setTimeout(() => this.#startOthers(), othersAfterMs).unref();
     this.#hold();
     try {
@@ -104,6 +107,8 @@ export class MountWorkers {
   #dismiss(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#isAwaited = false;
+    this.#hold();
     clearTimeout(this.#others);
     process.off('exit', this.#exit);
     for (const thread of this.#threads) this.#tell(thread, { kind: 'close' });
@@ -112,7 +117,7 @@ export class MountWorkers {
   /** The process stays for as long as there is a mount, and no longer. */
   #hold(): void {
     for (const { worker } of this.#threads) {
-      if (this.#mounts.size > 0) worker.ref();
+      if (this.#mounts.size > 0 || this.#isAwaited) worker.ref();
       else worker.unref();
     }
   }
@@ -135,7 +140,6 @@ export class MountWorkers {
     port1.unref();
     const thread: Thread = { worker, port: port1, wakes };
     this.#threads.push(thread);
-    worker.unref();
     worker.on('message', (message: FromThread) => this.#hear(thread, message));
     worker.once('error', (error) => {
       for (const { servedBy, reject } of this.#mounts.values()) if (servedBy.has(thread)) reject(error);

@@ -6,9 +6,6 @@ const buckets = 24;
 
 const word = { reads: 0, bytes: 1, misses: 2, buckets: 3, size: 3 + buckets } as const;
 
-/** Every so many reads one is timed: the clock costs as much as 1 % of a read. */
-const timedEvery = 8;
-
 /** What the threads of a mount have answered so far. */
 export interface CountedReads {
   /** Answered from the cache or hot pages, by the threads alone. */
@@ -16,16 +13,14 @@ export interface CountedReads {
   readonly bytes: number;
   /** Passed on, because something was not local. */
   readonly misses: number;
-  /** Of one in eight local reads: how many took less than 2^i µs and not less than half of that, the last one more. */
+  /** Of local reads: how many took less than 2^i µs and not less than half of that, the last one more. */
   readonly buckets: readonly number[];
 }
 
 /** The counters of one thread. */
 export interface ReadCounter {
-  /** @returns when the read began, in ms; undefined for one that is not timed */
-  begin(): number | undefined;
-  /** @param begun - what {@link begin} gave */
-  local(bytes: number, begun: number | undefined): void;
+  /** @param begun - when the read came in, by performance.now() */
+  local(bytes: number, begun: number): void;
   missed(): void;
 }
 
@@ -46,16 +41,14 @@ export class ReadCounters {
   /** @param thread - its number, from 0: no other thread may have it */
   counter(thread: number): ReadCounter {
     const row = this.#words.subarray((thread % maximumThreads) * word.size);
-    let untimed = 0;
     const add = (at: number, amount: number): void => {
       row[at] = (row[at] ?? 0) + amount;
     };
     return {
-      begin: () => (untimed++ % timedEvery === 0 ? performance.now() : undefined),
       local: (bytes, begun) => {
         add(word.reads, 1);
         add(word.bytes, bytes);
-        if (begun !== undefined) add(word.buckets + bucketOf(performance.now() - begun), 1);
+        add(word.buckets + bucketOf(performance.now() - begun), 1);
       },
       missed: () => add(word.misses, 1),
     };

@@ -50,9 +50,12 @@ describe.skipIf(!isRoot())('ControlServer', () => {
   });
   afterAll(async () => {
     for (const mount of served) await mount.unmount();
+    await workers.close();
     cache.close();
     await removeTemporaryDirectory(directory);
   });
+
+  const workers = new MountWorkers(1);
 
   async function serve(name: string): Promise<ServedImage> {
     const mountPoint = path.join(directory, name);
@@ -62,7 +65,7 @@ describe.skipIf(!isRoot())('ControlServer', () => {
       open: (onManifest) => openContent({ source, cache, onManifest }),
       files: cache.files,
       mountPoint,
-      server: new MountWorkers(1),
+      server: workers,
       onFailure: () => undefined,
     });
   }

@@ -117,11 +117,12 @@ describe.each(servers)('sluice optimize with $name', ({ name, start }) => {
     const [mountPoint, cacheDirectory] = [path.join(directory, 'patient'), path.join(directory, 'patient-cache')];
     await mkdir(mountPoint);
     const cache = ChunkCache.open(cacheDirectory, { maximumBytes: 2 ** 30 });
+    const workers = new MountWorkers(1);
     const served = await serveImage({
       open: (onManifest) => openContent({ source: openSource(reference, {}), cache, onManifest }),
       mountPoint,
       files: cache.files,
-      server: new MountWorkers(1),
+      server: workers,
       patience: { listMs: 30_000, indexMs: 30_000, stallMs: 30_000, totalMs: 30_000 },
       onFailure: (message) => console.warn(message),
     });
@@ -129,6 +130,7 @@ describe.each(servers)('sluice optimize with $name', ({ name, start }) => {
       await use(mountPoint);
     } finally {
       await eventually('the end of the mount', () => served.unmount().then(() => true));
+      await workers.close();
       cache.close();
     }
   }

@@ -67,11 +67,12 @@ async function start({ reference, config }: ConvertedImage, prefetch: boolean, a
     const cache = ChunkCache.open(path.join(directory, 'cache'), { maximumBytes: 2 ** 32 });
     const source = openSource(reference, {});
     subscribe('sluice:fetch:request', count);
+    const workers = new MountWorkers();
     const served = await serveImage({
       open: (onManifest) => openContent({ source, cache, onManifest }),
       mountPoint,
       files: cache.files,
-      server: new MountWorkers(),
+      server: workers,
       prefetch,
       onFailure: (message) => console.warn(message),
     });
@@ -81,6 +82,7 @@ async function start({ reference, config }: ConvertedImage, prefetch: boolean, a
     } finally {
       unsubscribe('sluice:fetch:request', count);
       await eventually('the end of the mount', () => served.unmount().then(() => true));
+      await workers.close();
       cache.close();
     }
   });

@@ -40,6 +40,7 @@ function told(options: Pick<ServeImageOptions, 'profile' | 'trace'>): Promise<re
       ...options,
     });
     await served.unmount();
+    await server.close();
     cache.close();
     return messages;
   });

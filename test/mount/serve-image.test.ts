@@ -48,12 +48,13 @@ describe('serveImage()', () => {
       const { source, closed } = counted(original, async (signal) => fail?.() ?? original.resolve(signal));
       const cache = ChunkCache.open(path.join(directory, 'cache'), { maximumBytes: 2 ** 30 });
       const mountPoint = path.join(directory, 'nowhere');
+      const server = new MountWorkers(1);
       await expect(
         serveImage({
           open: (onManifest) => openContent({ source, cache, onManifest }),
           files: cache.files,
           mountPoint,
-          server: new MountWorkers(1),
+          server,
           onFailure: () => undefined,
         }),
       ).rejects.toMatchObject({
@@ -62,6 +63,7 @@ describe('serveImage()', () => {
       expect(closed()).toBe(1);
       expect(cache.list().filter(({ isOpen }) => isOpen)).toEqual([]);
       cache.close();
+      await server.close();
     }),
   );
 });

@@ -35,6 +35,7 @@ describe.skipIf(!isRoot() || !has('python3'))('MountTrace', () => {
   let directory = '';
   let cache: ChunkCache;
   let served: ServedImage;
+  let workers: MountWorkers;
   let reference = '';
 
   beforeAll(async () => {
@@ -44,10 +45,12 @@ describe.skipIf(!isRoot() || !has('python3'))('MountTrace', () => {
     ({ reference } = await convertLayers(await memoryImage([await tarBytes(members)]), directory));
     cache = ChunkCache.open(path.join(directory, 'cache'), { maximumBytes: 2 ** 30 });
     await mkdir(path.join(directory, 'mnt'));
+    workers = new MountWorkers(2);
     served = await serve('mnt');
   });
   afterAll(async () => {
     await served.unmount();
+    await workers.close();
     cache.close();
     await removeTemporaryDirectory(directory);
   });
@@ -57,7 +60,7 @@ describe.skipIf(!isRoot() || !has('python3'))('MountTrace', () => {
       open: (onManifest) => openContent({ source: openSource(reference, {}), cache, onManifest }),
       mountPoint: path.join(directory, name),
       files: cache.files,
-      server: new MountWorkers(2),
+      server: workers,
       onFailure: () => undefined,
       trace: true,
     });

@@ -13,10 +13,19 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** An image mounted by `sluice mount` in the background, whose process the test can look at. */
+/** How many mounts of this test each daemon serves. */
+const mountsOf = new Map<number, number>();
+
+function count(pid: number, change: 1 | -1): number {
+  const mounts = (mountsOf.get(pid) ?? 0) + change;
+  mountsOf.set(pid, mounts);
+  return mounts;
+}
+
+/** An image mounted by `sluice mount` through the daemon of its cache directory, whose process the test can look at. */
 export class SluiceMount {
   readonly directory: string;
-  /** Of the serving process. */
+  /** Of the daemon. */
   readonly pid: number;
   readonly #options: SluiceOptions;
 
@@ -35,7 +44,9 @@ export class SluiceMount {
     await mkdir(directory, { recursive: true });
     const { status, stdout, stderr } = await sluice(['mount', '--json', ...args, directory], options);
     if (status !== 0) throw new Error(`Cannot mount ${args.join(' ')}: status ${status}: ${stderr}`);
-    return new SluiceMount(directory, (JSON.parse(stdout) as { pid: number }).pid, options);
+    const { pid } = JSON.parse(stdout) as { pid: number };
+    count(pid, 1);
+    return new SluiceMount(directory, pid, options);
   }
 
   /** A path below the mount. */
@@ -43,11 +54,11 @@ export class SluiceMount {
     return path.join(this.directory, name);
   }
 
-  /** Runs `sluice umount` and waits for the end of the serving process. */
+  /** Runs `sluice umount` and, when it was the daemon's last mount, waits for the daemon's end. */
   async stop(...flags: readonly string[]): Promise<void> {
     const { status, stderr } = await sluice(['umount', ...flags, this.directory], this.#options);
     if (status !== 0) throw new Error(`Cannot unmount: ${stderr}`);
-    await this.ended();
+    if (count(this.pid, -1) === 0) await this.ended();
   }
 
   /** Whether the serving process lives. */

@@ -1,0 +1,203 @@
+import { closeSync } from 'node:fs';
+import { realpath } from 'node:fs/promises';
+import { MountTable } from '../control/mount-table.ts';
+import type { MountRequest } from '../control/protocol.ts';
+import { FuseError, UsageError } from '../errors.ts';
+import type { UnmountOptions } from '../fuse/unmount.ts';
+import type { HandedMount, HandOver } from '../holder/holder-link.ts';
+import type { KeptMount } from '../holder/protocol.ts';
+import type { Log } from '../log/log.ts';
+import type { ImageContent } from '../mount/image-content.ts';
+import type { ServedImage } from '../mount/serve-image.ts';
+import { checkRoot, type MountRecord, recordOf } from './mount-record.ts';
+import { openRequest, type SharedParts, serveRequest } from './serve-request.ts';
+
+/** Who keeps the mounts when this process dies: HolderLink. */
+export interface Keeper {
+  keep(mount: KeptMount, fd: number): void;
+  drop(id: number): void;
+}
+
+export interface DaemonOptions {
+  readonly parts: SharedParts;
+  readonly log: Log;
+  /** Ends when it has had no mount for so long. Default: never. */
+  readonly idleMs?: number | undefined;
+}
+
+/**
+ * The mounts of one process, made and ended on request. Everything they have in common is there once: cache, threads,
+ * images, requests to registries.
+ */
+export class Daemon {
+  readonly mounts = new MountTable();
+  /** Settles when there is nothing left to do: stopped, idle, or replaced. */
+  readonly ended: Promise<void>;
+  keeper: Keeper | undefined;
+  readonly #options: DaemonOptions;
+  /** By mount point, canonical: those that are being made, too. */
+  readonly #taken = new Set<string>();
+  readonly #prepared: ImageContent[] = [];
+  #isEnding = false;
+  #idle: NodeJS.Timeout | undefined;
+  #end: () => void = () => undefined;
+
+  constructor(options: DaemonOptions) {
+    this.#options = options;
+    this.ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+    this.#waitIdle();
+  }
+
+  /**
+   * Mounts; with an eager fill, returns when all of the image is local.
+   * @returns the mount's number
+   * @throws {FuseError} SLUICE_MOUNT_FAILED, also when this daemon has a mount there already
+   * @throws what serveImage() throws, and an eager fill
+   */
+  async mount(request: MountRequest): Promise<number> {
+    if (this.#isEnding) throw new FuseError('SLUICE_CONTROL_UNAVAILABLE', 'Cannot mount: the daemon is ending');
+    const mountPoint = await this.#take(request.mountPoint);
+    try {
+      const served = await serveRequest({ ...request, mountPoint }, this.#options.parts);
+      const id = this.#add(served);
+      if (served.fd !== undefined) this.keeper?.keep({ id, record: recordOf(request, served) }, served.fd);
+      if (request.fill?.kind === 'eager') await this.#filled(served);
+      return id;
+    } catch (error) {
+      this.#free(mountPoint);
+      throw error;
+    }
+  }
+
+  /**
+   * Unmounts, and waits for the mount's end; lazily, as long as nobody has files open.
+   * @throws {NotFoundError} SLUICE_MOUNT_NOT_FOUND
+   * @throws {FuseError} SLUICE_UNMOUNT_FAILED
+   */
+  async unmount(id: number, options: UnmountOptions): Promise<void> {
+    await this.mounts.get(id).unmount(options);
+  }
+
+  /** Unmounts everything, lazily, and ends with the last mount. @param abort - fails what is open */
+  async stop(abort: boolean): Promise<void> {
+    this.#isEnding = true;
+    const mounts = this.mounts.values();
+    await Promise.all(
+      mounts.map((mount) => mount.unmount({ lazy: true, abort }).catch((error) => this.#failed(error))),
+    );
+    await Promise.all(mounts.map(({ ended }) => ended));
+    this.#end();
+  }
+
+  /** What a holder asks for. `prepared` and released mounts are told of to nobody. */
+  readonly handOver: Pick<HandOver, 'prepare' | 'serve' | 'release'> = {
+    prepare: async (mounts) => {
+      await Promise.all(mounts.map((mount) => this.#prepare(mount.record as MountRecord)));
+    },
+    serve: async (mounts) => {
+      await Promise.all(mounts.map((mount) => this.#adopt(mount)));
+      for (const content of this.#prepared.splice(0)) await content.close();
+    },
+    release: async () => {
+      this.#isEnding = true;
+      await Promise.all(this.mounts.values().map(({ release }) => release?.()));
+    },
+  };
+
+  /** Whether it takes no more requests. */
+  get isEnding(): boolean {
+    return this.#isEnding;
+  }
+
+  /** For a daemon that was replaced. */
+  finish(): void {
+    this.#isEnding = true;
+    this.#end();
+  }
+
+  #add(served: ServedImage, id?: number): number {
+    const number = this.mounts.add(served, id);
+    const end = (error?: unknown): void => {
+      if (error !== undefined) this.#failed(error);
+      this.keeper?.drop(number);
+      this.#free(served.mountPoint);
+    };
+    served.ended.then(() => end(), end);
+    const { reference } = served.content.image;
+    this.#options.log.info('mount:served', { id: number, image: reference, mountPoint: served.mountPoint });
+    return number;
+  }
+
+  async #filled(served: ServedImage): Promise<void> {
+    try {
+      await served.fill.done;
+    } catch (error) {
+      await served.unmount({ lazy: true });
+      throw error;
+    }
+  }
+
+  async #prepare({ request }: MountRecord): Promise<void> {
+    try {
+      this.#prepared.push(await openRequest(request, this.#options.parts));
+    } catch (error) {
+      // It may go better when it is needed.
+      this.#failed(error);
+    }
+  }
+
+  /** A mount that cannot be served any more is let go: it ends, rather than have its readers wait for ever. */
+  async #adopt({ id, record, fd }: HandedMount): Promise<void> {
+    const { request, root } = record as MountRecord;
+    let isOpen = false;
+    try {
+      const content = await openRequest(request, this.#options.parts);
+      this.#prepared.push(content);
+      checkRoot({ request, root }, content.image.root);
+      isOpen = true;
+      this.#taken.add(request.mountPoint);
+      this.#add(await serveRequest(request, this.#options.parts, { fd }), id);
+      this.#waitIdle();
+    } catch (error) {
+      if (!isOpen) closeSync(fd);
+      this.keeper?.drop(id);
+      this.#free(request.mountPoint);
+      this.#failed(error);
+    }
+  }
+
+  async #take(mountPoint: string): Promise<string> {
+    const canonical = await realpath(mountPoint).catch((cause) => {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new FuseError('SLUICE_MOUNT_FAILED', `Cannot mount on "${mountPoint}": ${why}`, { cause });
+    });
+    if (this.#taken.has(canonical)) {
+      throw new UsageError(
+        'SLUICE_OPTION_INVALID',
+        `Cannot mount on "${canonical}": an image is mounted there already`,
+      );
+    }
+    this.#taken.add(canonical);
+    this.#waitIdle();
+    return canonical;
+  }
+
+  #free(mountPoint: string): void {
+    this.#taken.delete(mountPoint);
+    this.#waitIdle();
+  }
+
+  #waitIdle(): void {
+    clearTimeout(this.#idle);
+    const { idleMs } = this.#options;
+    if (idleMs === undefined || this.#taken.size > 0) return;
+    // The only thing that keeps the process: without a mount there is nothing else.
+    this.#idle = setTimeout(() => this.finish(), idleMs);
+  }
+
+  #failed(error: unknown): void {
+    this.#options.log.error('daemon:failed', { error });
+  }
+}
