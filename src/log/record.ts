@@ -21,6 +21,7 @@ export type FactValue = string | number | boolean | null | LoggedError;
 export interface LoggedError {
   /** Undefined for errors that are not of ours. */
   readonly code: string | undefined;
+  /** Of a bug, the stack. */
   readonly message: string;
   readonly facts: Readonly<Record<string, FactValue>>;
   /** Messages, the nearest first; those that are quoted by the one before are left out. */
@@ -43,11 +44,17 @@ function factsOf(facts: LogFacts | ErrorFacts): Record<string, FactValue> {
 }
 
 function factOf(value: unknown): FactValue {
-  if (typeof value === 'number') return Number.isFinite(value) ? value : String(value);
+  if (typeof value === 'number') return numberOf(value);
   if (typeof value === 'boolean' || value === null) return value;
   if (typeof value === 'bigint') return Number(value);
   if (value instanceof Error) return errorOf(value);
   return textOf(typeof value === 'object' ? jsonOf(value) : String(value));
+}
+
+/** Nobody needs the digits of a clock. */
+function numberOf(value: number): number | string {
+  if (!Number.isFinite(value)) return String(value);
+  return Number.isInteger(value) ? value : Number(value.toFixed(3));
 }
 
 /** A circle, or a bigint within, is no reason to fail. */
@@ -69,10 +76,18 @@ function errorOf(error: Error): LoggedError {
   }
   return {
     code: isOurs ? error.code : undefined,
-    message: textOf(isOurs ? error.message : String(error)),
+    message: textOf(isOurs ? error.message : descriptionOf(error)),
     facts: isOurs ? factsOf(error.facts) : {},
     causes,
   };
+}
+
+/** What a caller's bug throws; where it is says the stack alone. */
+const bugs = [TypeError, RangeError, ReferenceError];
+
+function descriptionOf(error: Error): string {
+  const isBug = bugs.some((Bug) => error instanceof Bug);
+  return isBug && error.stack !== undefined ? error.stack : String(error);
 }
 
 function textOf(text: string): string {

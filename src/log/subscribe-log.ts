@@ -52,8 +52,8 @@ function news<Message>(
 
 const translations: readonly Translation[] = [
   trouble<ReadFailed>(missChannels.failed, 'error', ({ mountPoint, error }) => `${mountPoint} ${codeOf(error)}`),
-  trouble<ChunkMismatched>(fetchChannels.mismatch, 'error', ({ error }) => codeOf(error)),
-  trouble<FetchRetried>(fetchChannels.retry, 'warn', ({ error }) => codeOf(error)),
+  trouble<ChunkMismatched>(fetchChannels.mismatch, 'error', ({ place, error }) => `${place} ${codeOf(error)}`),
+  trouble<FetchRetried>(fetchChannels.retry, 'warn', ({ place, error }) => `${place ?? 'every'} ${codeOf(error)}`),
   trouble<CacheFailed>(cacheChannels.failed, 'warn', ({ error }) => codeOf(error)),
   trouble<ChunkVerified>(
     cacheChannels.verified,

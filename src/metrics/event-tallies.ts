@@ -8,7 +8,13 @@ import {
   cacheChannels,
 } from '../cache/channels.ts';
 import { IntegrityError, SluiceError } from '../errors.ts';
-import { type ChunkFetched, type FetchRetried, fetchChannels, type RangeRequested } from '../fetch/channels.ts';
+import {
+  type ChunkFetched,
+  type ChunkMismatched,
+  type FetchRetried,
+  fetchChannels,
+  type RangeRequested,
+} from '../fetch/channels.ts';
 import { type HotDone, type HotFailed, type HotGroupRead, hotChannels } from '../hot/channels.ts';
 import { missChannels, type ReadFailed } from '../mount/miss-channels.ts';
 import {
@@ -73,18 +79,25 @@ const fetching: readonly Rule[] = [
   ),
   rule(
     families.chunks,
-    [],
-    from<ChunkFetched>(fetchChannels.chunk, (_, add) => add(1)),
+    priorities,
+    from<ChunkFetched>(fetchChannels.chunk, ({ priority }, add) => add(1, priority)),
   ),
   rule(
     families.chunkBytes,
     [],
-    from<ChunkFetched>(fetchChannels.chunk, ({ uncompressedBytes }, add) => add(uncompressedBytes)),
+    from<ChunkFetched>(fetchChannels.chunk, ({ uncompressedBytes, priority, place }, add) =>
+      add(uncompressedBytes, priority, place),
+    ),
   ),
   rule(
     families.retries,
     [],
-    from<FetchRetried>(fetchChannels.retry, ({ error }, add) => add(1, codeOf(error))),
+    from<FetchRetried>(fetchChannels.retry, ({ place, error }, add) => add(1, place ?? 'every', codeOf(error))),
+  ),
+  rule(
+    families.wrongChunks,
+    [],
+    from<ChunkMismatched>(fetchChannels.mismatch, ({ place }, add) => add(1, place)),
   ),
   rule(
     families.mismatches,

@@ -18,8 +18,8 @@ function latency(name: string, labels: readonly string[], help: string): Family 
 export const mountFamilies = {
   mounts: gauge('mounts', [], 'Mounts that are served, also those too many to be listed.'),
   reads: counter('mount_reads', [...mount, 'result'], 'Reads answered: from what is local, or after a miss.'),
-  readBytes: counter('mount_read_bytes', mount, 'Bytes that reads were answered with.'),
-  readDuration: latency('mount_read_duration', mount, 'From the arrival of a read to its answer.'),
+  readBytes: counter('mount_read_bytes', mount, 'Bytes that local reads were answered with.'),
+  readDuration: latency('mount_read_duration', mount, 'From arrival to answer, of one in eight local reads.'),
   waiting: gauge('mount_waiting_reads', mount, 'Reads that wait for content now.'),
   oldestWait: gauge('mount_oldest_wait_seconds', mount, 'How long the oldest of the waiting reads has waited.'),
   content: counter(
@@ -62,9 +62,22 @@ export const eventFamilies = {
     ['source'],
     'Compressed content that was received: by range requests that ended well, gaps between chunks included, and of hot blobs that came whole.',
   ),
-  chunks: counter('fetched_chunks', [], 'Chunks fetched and found right.'),
-  chunkBytes: counter('fetched_bytes', [], 'Uncompressed bytes of chunks fetched and found right.'),
-  retries: counter('fetch_retries', ['code'], 'Fetches tried again, by the code of the error before.'),
+  chunks: counter('fetched_chunks', ['priority'], 'Chunks fetched and found right.'),
+  chunkBytes: counter(
+    'fetched_bytes',
+    ['priority', 'place'],
+    'Uncompressed bytes of chunks fetched and found right, by where they came from.',
+  ),
+  retries: counter(
+    'fetch_retries',
+    ['place', 'code'],
+    'Fetches tried again: where it failed, every if all places did, and the error’s code.',
+  ),
+  wrongChunks: counter(
+    'fetch_mismatches',
+    ['place'],
+    'Chunks that were not what the image promises, by who sent them.',
+  ),
   mismatches: counter(
     'verification_failures',
     ['source'],

@@ -55,8 +55,8 @@ describe('Log', () => {
     expect(
       textOf({ n: 1, big: 2n, yes: true, no: undefined, none: null, path: '/mnt/a-b', words: 'a b', empty: '' }),
     ).toBe('warn a:b n=1 big=2 yes=true none=null path=/mnt/a-b words="a b" empty=""');
-    expect(textOf({ quote: 'a"b', equals: 'a=b', nan: Number.NaN, list: [1, 'x'] })).toBe(
-      'warn a:b quote="a\\"b" equals="a=b" nan=NaN list="[1,\\"x\\"]"',
+    expect(textOf({ ms: 24.394659000000047, quote: 'a"b', equals: 'a=b', nan: Number.NaN, list: [1, 'x'] })).toBe(
+      'warn a:b ms=24.395 quote="a\\"b" equals="a=b" nan=NaN list="[1,\\"x\\"]"',
     );
   });
 
@@ -73,8 +73,10 @@ describe('Log', () => {
     expect(jsonOf({ error: failed }).facts.error.causes).toEqual([unreachable.message]);
   });
 
-  it('writes any other error with its class', () => {
-    expect(jsonOf({ error: new RangeError('x is 5') }).facts.error).toMatchObject({ message: 'RangeError: x is 5' });
+  it('writes any other error with its class, and where a bug is', () => {
+    expect(jsonOf({ error: cause }).facts.error).toMatchObject({ message: `Error: ${cause.message}`, causes: [] });
+    const [line] = logged('text', (log) => log.error('a', { error: new RangeError('x is 5') }));
+    expect(line).toMatch(/RangeError: x is 5\\n {4}at .*log\.test\.ts/);
   });
 
   it('makes one line of anything, and nothing in it moves a cursor', () => {

@@ -45,7 +45,7 @@ describe('subscribeLog()', () => {
     if ('path' in facts) expect(line.facts.path).toBe('a\\xff');
   });
 
-  it('says nothing of chunks on disk that are right', () => {
+  it('says nothing of chunks on disk that are right, and of tokens that were given', () => {
     const { lines } = follow('debug');
     cacheChannels.verified.publish({ blob: 'a', chunk: 1, good: true });
     expect(lines()).toEqual([]);
@@ -84,19 +84,27 @@ describe('subscribeLog()', () => {
         about: '/m1 SLUICE_REGISTRY_TIMEOUT',
         lines: 4995,
       },
-      { level: 'warn', event: 'log:repeated', of: 'fetch:retry', about: 'SLUICE_REGISTRY_TIMEOUT', lines: 9995 },
+      { level: 'warn', event: 'log:repeated', of: 'fetch:retry', about: 'every SLUICE_REGISTRY_TIMEOUT', lines: 9995 },
     ]);
   });
 });
 
 describe('docs/logging.md', () => {
+  const source = new URL('../../src/', import.meta.url);
+  const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+  const text = files.map((file) => readFileSync(new URL(file, source), 'utf8')).join('\n');
+  const code = text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
+  const docs = readFileSync(new URL('../../docs/logging.md', import.meta.url), 'utf8');
+
+  it('names every event that is logged without a channel', () => {
+    const logged = new Set(
+      Array.from(code.matchAll(/log\.(?:debug|info|warn|error)\('([a-z:-]+)'/g), ([, event]) => event),
+    );
+    expect([...logged].filter((event) => !docs.includes(`\`${event}\``))).toEqual([]);
+  });
+
   it('lists every diagnostics channel there is, and what is published on it', () => {
-    const source = new URL('../../src/', import.meta.url);
-    const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
-    const text = files.map((file) => readFileSync(new URL(file, source), 'utf8')).join('\n');
-    const code = text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
     const published = new Set(Array.from(code.matchAll(/'(sluice:[a-z-]+:[a-z-]+)'/g), ([, name]) => name));
-    const docs = readFileSync(new URL('../../docs/logging.md', import.meta.url), 'utf8');
     const rows = Array.from(docs.matchAll(/^\| `(sluice:\S+)` \| .+ \| `(\w+)` \|/gm), ([, name, type]) => ({
       name,
       type,

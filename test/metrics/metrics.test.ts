@@ -39,6 +39,7 @@ function sourceOf(...mounts: readonly MountMetrics[]): MetricsSource {
 }
 
 const timeout = new RegistryError('SLUICE_REGISTRY_TIMEOUT', 'Cannot reach "https://r.example"');
+const place = 'https://mirror.example';
 const damaged = new IntegrityError('SLUICE_CHUNK_DIGEST_MISMATCH', 'Cannot read chunk');
 
 describe('Metrics', () => {
@@ -86,15 +87,35 @@ describe('Metrics', () => {
     ],
     [
       'a fetched chunk',
-      () => fetchChannels.chunk.publish({ device: 0, chunk: 1, compressedBytes: 5, uncompressedBytes: 9 }),
+      () => fetchChannels.chunk.publish({ priority: 'background', place, compressedBytes: 5, uncompressedBytes: 9 }),
       'sluice_fetched_bytes_total',
-      {},
+      { priority: 'background', place },
       9,
     ],
-    ['another try', () => fetchChannels.retry.publish({ error: timeout }), 'sluice_fetch_retries_total', {}, 1],
+    [
+      'another try',
+      () => fetchChannels.retry.publish({ place, error: timeout }),
+      'sluice_fetch_retries_total',
+      { place, code: 'SLUICE_REGISTRY_TIMEOUT' },
+      1,
+    ],
+    [
+      'another try everywhere',
+      () => fetchChannels.retry.publish({ place: undefined, error: timeout }),
+      'sluice_fetch_retries_total',
+      { place: 'every' },
+      1,
+    ],
+    [
+      'who sent a wrong chunk',
+      () => fetchChannels.mismatch.publish({ place, error: damaged }),
+      'sluice_fetch_mismatches_total',
+      { place },
+      1,
+    ],
     [
       'a wrong chunk of a registry',
-      () => fetchChannels.mismatch.publish({ device: 0, chunk: 1, error: damaged }),
+      () => fetchChannels.mismatch.publish({ device: 0, chunk: 1, place, error: damaged }),
       'sluice_verification_failures_total',
       { source: 'registry' },
       1,
@@ -263,7 +284,9 @@ describe('Metrics', () => {
       ([, name, type, labels, help]) => ({ name, type, labels, help }),
     );
     const source = sourceOf(mountAt('/m'));
-    fetchChannels.retry.publish({ error: timeout });
+    fetchChannels.retry.publish({ place, error: timeout });
+    fetchChannels.mismatch.publish({ place, error: damaged });
+    fetchChannels.chunk.publish({ priority: 'demand', place, uncompressedBytes: 1 });
     cacheChannels.failed.publish({ error: timeout });
     missChannels.failed.publish({ mountPoint: '/m', error: timeout });
     prefetchChannels.predicted.publish({ length: 1, reason: 'library' });
