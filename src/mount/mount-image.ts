@@ -4,6 +4,7 @@ import { resend } from '../fuse/device.ts';
 import { FuseSession } from '../fuse/session.ts';
 import type { UnmountOptions } from '../fuse/unmount.ts';
 import type { HotWants } from '../hot/hot-wants.ts';
+import { loadNative } from '../native.ts';
 import { workerFile } from '../worker-file.ts';
 import type { ImageViewDescriptor } from './image-view.ts';
 import { missChannels, type ReadFailed } from './miss-channels.ts';
@@ -25,6 +26,7 @@ export class ImageMount implements MountedImage {
   readonly ended: Promise<void>;
   readonly trace: MountTrace;
   readonly reads: ReadCounters = new ReadCounters();
+  readonly release: (() => Promise<void>) | undefined;
   readonly #session: FuseSession;
   readonly #workers: MountWorkers;
   readonly #misses: Misses;
@@ -38,6 +40,8 @@ export class ImageMount implements MountedImage {
       missChannels.failed.publish({ mountPoint: session.mountPoint, ...failure } satisfies ReadFailed),
     );
     this.trace = new MountTrace(session, options.bootstrap, options.hot?.wants);
+    // A thread of a single mount waits in read(2), where it cannot be told.
+    this.release = loadNative() && (() => this.#release());
     this.ended = this.#serve(options);
   }
 
@@ -67,13 +71,13 @@ export class ImageMount implements MountedImage {
     if (options?.lazy !== true) await this.ended;
   }
 
-  readonly release = async (): Promise<void> => {
+  async #release(): Promise<void> {
     const { resends, served } = this.#session;
     this.#isReleased = true;
     if (resends) this.#misses.dropAll();
     this.#workers.release(served);
     await this.ended;
-  };
+  }
 
   async #serve(options: ImageMountOptions): Promise<void> {
     const { hot, onMiss } = options;
@@ -99,9 +103,9 @@ export class ImageMount implements MountedImage {
     } finally {
       hot?.wants.close();
       endHold?.();
-      if (this.#isReleased) await this.#misses.settled();
-      else this.#misses.abortAll();
-      await Promise.all([pushing, this.trace.close()]);
+      if (!this.#isReleased) this.#misses.abortAll();
+      // Each writes to the descriptor, whose number may soon be another file's.
+      await Promise.all([this.#misses.settled(), pushing, this.trace.close()]);
       this.#session.close();
     }
   }

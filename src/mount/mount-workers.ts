@@ -31,6 +31,7 @@ interface Thread {
 interface Mount extends MountEvents {
   readonly task: MountTask;
   readonly servedBy: Set<Thread>;
+  isReleased: boolean;
   resolve(): void;
   reject(error: unknown): void;
 }
@@ -73,7 +74,7 @@ export class MountWorkers {
    */
   async serve(task: MountTask, events: MountEvents): Promise<void> {
     const ended = new Promise<void>((resolve, reject) => {
-      this.#mounts.set(task.fd, { ...events, task, servedBy: new Set(), resolve, reject });
+      this.#mounts.set(task.fd, { ...events, task, servedBy: new Set(), isReleased: false, resolve, reject });
     });
     this.#native?.setNonBlocking(task.fd);
     const spare = this.#native === undefined ? (this.#spare ?? this.#start()) : undefined;
@@ -92,7 +93,10 @@ export class MountWorkers {
 
   /** Serves a mount no longer; it goes on. Needs the addon. */
   release(fd: number): void {
-    for (const thread of this.#mounts.get(fd)?.servedBy ?? []) this.#tell(thread, { kind: 'release', fd });
+    const mount = this.#mounts.get(fd);
+    if (mount === undefined) return;
+    mount.isReleased = true;
+    for (const thread of mount.servedBy) this.#tell(thread, { kind: 'release', fd });
   }
 
   /** Ends the threads, once the mounts have ended. Doing it twice does no harm. */
@@ -107,17 +111,16 @@ export class MountWorkers {
   #dismiss(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#isAwaited = false;
-    this.#hold();
     clearTimeout(this.#others);
     process.off('exit', this.#exit);
     for (const thread of this.#threads) this.#tell(thread, { kind: 'close' });
+    this.#hold();
   }
 
-  /** The process stays for as long as there is a mount, and no longer. */
+  /** The process stays for as long as there is a mount, and until threads that were told to end have ended. */
   #hold(): void {
     for (const { worker } of this.#threads) {
-      if (this.#mounts.size > 0 || this.#isAwaited) worker.ref();
+      if (this.#mounts.size > 0 || this.#isAwaited || this.#isClosed) worker.ref();
       else worker.unref();
     }
   }
@@ -126,7 +129,7 @@ export class MountWorkers {
     if (this.#native === undefined || this.#isClosed) return;
     while (this.#threads.length < this.#count) {
       const thread = this.#start();
-      for (const { task } of this.#mounts.values()) this.#give(thread, task);
+      for (const { task, isReleased } of this.#mounts.values()) if (!isReleased) this.#give(thread, task);
     }
     this.#hold();
   }
