@@ -8,7 +8,6 @@ import { collectRead } from './collect-read.ts';
 import { ImageView, SharedView } from './image-view.ts';
 import { libfuseOperations, type ReadMissing } from './libfuse-operations.ts';
 import type { LibfuseSession } from './libfuse-session.ts';
-import { missChannels, type ReadFailed } from './miss-channels.ts';
 import type { ImageMountOptions, MountedImage } from './mounted-image.ts';
 
 /** The library does not say when a mount has ended: its descriptor is looked at so often. */
@@ -50,7 +49,7 @@ export class LibfuseMount implements MountedImage {
     const cache = options.devices.map((device) => device.view());
     const view = new SharedView({ bootstrap: options.bootstrap.share(), cache });
     const image = new ImageView(view, options.hot?.descriptor);
-    const operations = libfuseOperations(image, readMissing(options, mountPoint, reads.signal));
+    const operations = libfuseOperations(image, readMissing(options, reads.signal));
     const session = new Session(mountPoint, operations, sessionOptions(options.source));
     try {
       const descriptor = await startSession(session, mountPoint);
@@ -116,13 +115,13 @@ function sessionOptions(source: string): string[] {
   ];
 }
 
-function readMissing(options: ImageMountOptions, mountPoint: string, signal: AbortSignal): ReadMissing {
+function readMissing(options: ImageMountOptions, signal: AbortSignal): ReadMissing {
   return async (nid, offset, length) => {
     options.onMiss?.({ nid, offset, length });
     try {
       return await collectRead(options, { nid, offset, length }, signal);
     } catch (error) {
-      if (!signal.aborted) missChannels.failed.publish({ mountPoint, nid, offset, error } satisfies ReadFailed);
+      if (!signal.aborted) options.onReadFailed?.({ nid, offset, error });
       throw error;
     }
   };

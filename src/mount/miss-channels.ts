@@ -2,10 +2,12 @@ import { channel } from 'node:diagnostics_channel';
 
 /** Published on `sluice:mount:read-failed`: a reader got an error. */
 export interface ReadFailed {
+  /** The image's reference. */
+  readonly image: string;
   /** Canonical. */
   readonly mountPoint: string;
-  /** The file; its path can be found from the bootstrap. */
-  readonly nid: number;
+  /** Of the file, in the image, for people; undefined when it has none. */
+  readonly path: string | undefined;
   /** Where in the file, bytes. */
   readonly offset: number;
   readonly error: unknown;

@@ -4,7 +4,7 @@ import { replyData, replyError } from '../fuse/device.ts';
 import { collectRead, type ReadSources } from './collect-read.ts';
 import { isDying } from './is-dying.ts';
 import type { Miss } from './messages.ts';
-import type { ReadFailed } from './miss-channels.ts';
+import type { FailedRead } from './mounted-image.ts';
 
 /** EIO and EINTR as the kernel has them. Source: errno(3). */
 const EIO = 5;
@@ -33,9 +33,9 @@ export class Misses {
   readonly #answers = new Set<Promise<void>>();
   #isDropped = false;
   readonly #early = new LRUCache<number, true>({ max: maximumEarlyInterrupts });
-  readonly #onFailure: (failure: Omit<ReadFailed, 'mountPoint'>) => void;
+  readonly #onFailure: (failure: FailedRead) => void;
 
-  constructor(sources: ReadSources, onFailure: (failure: Omit<ReadFailed, 'mountPoint'>) => void) {
+  constructor(sources: ReadSources, onFailure: (failure: FailedRead) => void) {
     this.#sources = sources;
     this.#onFailure = onFailure;
   }

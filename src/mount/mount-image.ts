@@ -7,7 +7,6 @@ import type { HotWants } from '../hot/hot-wants.ts';
 import { loadNative } from '../native.ts';
 import { workerFile } from '../worker-file.ts';
 import type { ImageViewDescriptor } from './image-view.ts';
-import { missChannels, type ReadFailed } from './miss-channels.ts';
 import { Misses } from './misses.ts';
 import { MountTrace } from './mount-trace.ts';
 import type { MountWorkers } from './mount-workers.ts';
@@ -36,9 +35,7 @@ export class ImageMount implements MountedImage {
     this.mountPoint = session.mountPoint;
     this.#session = session;
     this.#workers = workers;
-    this.#misses = new Misses(options, (failure) =>
-      missChannels.failed.publish({ mountPoint: session.mountPoint, ...failure } satisfies ReadFailed),
-    );
+    this.#misses = new Misses(options, (failure) => options.onReadFailed?.(failure));
     this.trace = new MountTrace(session, options.bootstrap, options.hot?.wants);
     // A thread of a single mount waits in read(2), where it cannot be told.
     this.release = loadNative() && (() => this.#release());

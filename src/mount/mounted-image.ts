@@ -25,6 +25,17 @@ export interface ImageMountOptions {
   readonly trace?: boolean | undefined;
   /** Told of every read that the cache could not answer, before it is fetched. */
   readonly onMiss?: ((range: FileRange) => void) | undefined;
+  /** Told of every reader that gets an error. */
+  readonly onReadFailed?: ((failure: FailedRead) => void) | undefined;
+}
+
+/** A reader got an error. */
+export interface FailedRead {
+  /** The file. */
+  readonly nid: number;
+  /** Where in the file, bytes. */
+  readonly offset: number;
+  readonly error: unknown;
 }
 
 /** An image that is mounted, whoever serves it. */

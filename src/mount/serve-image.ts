@@ -1,14 +1,12 @@
-import { type ByteString, displayText } from '../byte-string.ts';
 import type { FileStore } from '../cache/file-store.ts';
-import { pathsOf } from '../erofs/paths-of.ts';
-import { SluiceError, UsageError } from '../errors.ts';
+import { UsageError } from '../errors.ts';
 import type { ProcessConfig } from '../oci/config.ts';
 import type { StartCommand } from '../prefetch/predictor.ts';
 import { Prefetch } from '../prefetch/prefetch.ts';
+import { failureReporter } from './failure-reporter.ts';
 import { Fill, type FillOptions } from './fill.ts';
 import { HotStart, type StartPatience } from './hot-start.ts';
 import type { ImageContent, OnManifest } from './image-content.ts';
-import { missChannels, type ReadFailed } from './miss-channels.ts';
 import { ImageMount } from './mount-image.ts';
 import type { MountState } from './mount-state.ts';
 import { MountStatus } from './mount-status.ts';
@@ -70,31 +68,28 @@ export async function serveImage(options: ServeImageOptions): Promise<ServedImag
     if (options.prefetch !== false && hot === undefined) prefetch = startPrefetch(content, options.command);
     const onMiss = prefetch?.missed.bind(prefetch);
     const { trace: recorded, adopt } = options;
-    const parts = { bootstrap, mountPoint, adopt, source: reference, trace: recorded, onMiss, hot, ...chunks };
+    let status: MountStatus | undefined;
+    const onReadFailed = failureReporter(image, mountPoint, (text, error) => {
+      status?.failed(text, error);
+      onFailure(`${reference}: ${text}`);
+    });
+    const told = { onMiss, onReadFailed };
+    const parts = { bootstrap, mountPoint, adopt, source: reference, trace: recorded, hot, ...told, ...chunks };
     const mount = server === 'libfuse' ? await startLibfuse(parts) : await ImageMount.start(parts, server);
     const fill = fillOf(content);
-    const status = new MountStatus(content, mount, fill);
-    const report = (message: unknown): void => {
-      const failure = message as ReadFailed;
-      if (failure.mountPoint !== mount.mountPoint) return;
-      const text = failureText(failure, pathsOf(bootstrap.erofs, new Set([failure.nid])).get(failure.nid));
-      status.failed(text, failure.error);
-      onFailure(`${reference}: ${text}`);
-    };
-    missChannels.failed.subscribe(report);
+    const known = new MountStatus(content, mount, fill);
+    status = known;
     if (options.fill !== undefined) fill.start(options.fill);
     const ended = mount.ended.finally(async () => {
-      missChannels.failed.unsubscribe(report);
-      status.close();
+      known.close();
       fill.close();
       hotStart?.close();
       prefetch?.close();
       await content?.close();
     });
-    const known = { content, fill, state: () => status.state() };
     const { trace, fd, reads, release } = mount;
     return {
-      ...known,
+      ...{ content, fill, state: () => known.state() },
       ...{ trace, fd, reads, release, ended, mountPoint: mount.mountPoint },
       waiting: () => mount.waiting(),
       unmount: (how) => mount.unmount(how),
@@ -145,10 +140,4 @@ async function startLibfuse(parts: ImageMountOptions): Promise<MountedImage> {
     throw new UsageError('SLUICE_OPTION_INVALID', 'Cannot record reads: driver libfuse has no way');
   const { LibfuseMount } = await import('./libfuse-mount.ts');
   return LibfuseMount.start(parts);
-}
-
-function failureText({ offset, error }: ReadFailed, path: ByteString | undefined): string {
-  const file = path === undefined ? 'a file' : `"${displayText(path)}"`;
-  const reason = error instanceof SluiceError ? `${error.message} (${error.code})` : String(error);
-  return `Cannot read ${file} at ${offset}: ${reason}`;
 }

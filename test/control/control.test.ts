@@ -90,7 +90,10 @@ describe.skipIf(!isRoot())('ControlServer', () => {
         body: {
           pid: process.pid,
           mounts: served.map(({ content, mountPoint }, i) => {
-            return { id: i + 1, image: reference, root: content.image.root, mountPoint, isRecording: false };
+            const { root, raw } = content.image;
+            const state = expect.objectContaining({ laziness: 'lazy' });
+            const manifest = raw.descriptor.digest;
+            return { id: i + 1, image: reference, manifest, root, mountPoint, isRecording: false, state };
           }),
         },
       });
@@ -128,7 +131,7 @@ describe.skipIf(!isRoot())('ControlServer', () => {
 
   it('reads no more of a request than it may have', () =>
     withControl(async (control) => {
-      const body = `{"action":"start","x":"${'x'.repeat(100_000)}"}`;
+      const body = `{"action":"start","x":"${'x'.repeat(300_000)}"}`;
       expect(await ask(control.file, 'POST', '/v1/mounts/1/trace', body)).toMatchObject({ status: 400 });
     }));
 

@@ -332,13 +332,13 @@ describe.skipIf(!isRoot())('a mounted image', () => {
           expect((await readFile(mount.at(name))).equals(expected), name).toBe(true);
         } catch (error) {
           expect(error).toMatchObject({ code: 'EIO' });
-          expect(log()).toContain(`"/${name}"`);
+          expect(log()).toContain(`path=/${name} `);
           failed++;
         }
       }
       expect(failed).toBeGreaterThan(0);
       expect(log()).toMatch(
-        /docker:\S+\/image@sha256:\w+: Cannot read "\/[\w-]+" at \d+: Cannot use chunk \d+ of blob "sha256:\w{64}".*\(SLUICE_CHUNK_DIGEST_MISMATCH\)/,
+        /error mount:read-failed image=docker:\S+\/image@sha256:\w+ mountPoint=\S+ path=\/[\w-]+ offset=\d+ error="Cannot use chunk \d+ of blob \\"sha256:\w{64}\\".*\(SLUICE_CHUNK_DIGEST_MISMATCH\)"/,
       );
       registry.faults.clear();
       await expectAll(mount);
