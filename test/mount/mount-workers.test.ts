@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { closeSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ChunkCache } from '../../src/cache/chunk-cache.ts';
 import { openContent } from '../../src/mount/image-content.ts';
@@ -96,8 +96,9 @@ describe.skipIf(!isRoot() || native === undefined)('MountWorkers', () => {
     workers = new MountWorkers(3);
     const before = await serve('about');
     const fd = duplicate(native!, before.fd!);
+    // After an immediate come timers, and then only what threads have to say: the others start before one is heard.
+    await setImmediate();
     const released = before.release?.();
-    // Nothing else happens meanwhile: their time has come before the first thread has been heard.
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, othersAfterMs);
     await released;
     const after = await serve('about', { adopt: { fd } });
