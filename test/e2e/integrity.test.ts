@@ -332,7 +332,8 @@ describe.skipIf(!isRoot())('a mounted image', () => {
           expect((await readFile(mount.at(name))).equals(expected), name).toBe(true);
         } catch (error) {
           expect(error).toMatchObject({ code: 'EIO' });
-          expect(log()).toContain(`path=/${name} `);
+          // Of equal failures, some of many are told.
+          if (failed === 0) expect(log()).toContain(`path=/${name} `);
           failed++;
         }
       }

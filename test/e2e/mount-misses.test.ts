@@ -149,7 +149,9 @@ describe.skipIf(!isRoot() || !has('cat', 'find', 'dd', 'du')).each(['fuse', 'lib
       expect(await once(reader, 'close')).toEqual([1, null]);
       expect(read).toBe(0);
       expect(log(mounted)).toMatch(
-        new RegExp(`${image}: Cannot read "/alone" at 0: .*chunk \\d+ of blob "sha256:.*SLUICE_CHUNK_DIGEST_MISMATCH`),
+        new RegExp(
+          `mount:read-failed image=${image} .*path=/alone offset=0 .*chunk \\d+ of blob .*SLUICE_CHUNK_DIGEST_MISMATCH`,
+        ),
       );
       registry.faults.clear();
       expect(await sha256(mounted.at('alone'))).toBe(expected('alone'));

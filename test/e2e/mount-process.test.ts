@@ -62,7 +62,8 @@ describe.skipIf(!isRoot() || !has('cat', 'umount'))('sluice mount', () => {
     const at = fresh();
     mkdirSync(at);
     writeFileSync(path.join(at, 'below'), '');
-    const [first, second] = [await mount(at), await mount(at)];
+    const first = await mount(at);
+    const second = await mount(at, '--cache-dir', path.join(directory, 'other'));
     expect(readdirSync(at)).toEqual(['hello']);
     await run('umount', [at]);
     await second.ended();
@@ -70,6 +71,14 @@ describe.skipIf(!isRoot() || !has('cat', 'umount'))('sluice mount', () => {
     expect(readdirSync(at)).toEqual(['hello']);
     await first.stop();
     expect(readdirSync(at)).toEqual(['below']);
+  });
+
+  it('does not mount twice in one place by one daemon', async () => {
+    const mounted = await mount(fresh());
+    const result = await sluice(['mount', '--json', ...cache(), image, mounted.directory]);
+    expect(failed(result)).toEqual([2, 'SLUICE_OPTION_INVALID']);
+    expect(result.stderr).toContain('is mounted there already');
+    await mounted.stop();
   });
 
   it.each(['fuse', 'libfuse'])('says so when the mount point does not exist, driver %s', async (driver) => {
