@@ -35,7 +35,8 @@ const MAXIMUM_TIMER_MS = 2 ** 31 - 1;
 
 interface Pause {
   readonly delayMs: number;
-  readonly over: Promise<unknown>;
+  /** Once somebody waits for it. */
+  over: Promise<unknown> | undefined;
 }
 
 /** A read, between its tries. */
@@ -125,6 +126,7 @@ export class RetriedChunks implements FetchStore {
         const { delayMs } = pause;
         const retry = { device, chunk, attempt, delayMs, priority, place: undefined, error };
         fetchChannels.retry.publish(retry satisfies FetchRetried);
+        pause.over ??= this.#clock.wait(delayMs);
         await waitFor(pause.over, signal);
       }
     }
@@ -147,7 +149,7 @@ export class RetriedChunks implements FetchStore {
     // Half of it at least: a delay near nothing would make many clients hammer a registry that just failed.
     const scattered = (ceiling / 2) * (1 + this.#clock.random());
     const delayMs = Math.max(scattered, Number(error.facts.retryAfterMs ?? 0));
-    const pause = { delayMs, over: this.#clock.wait(delayMs) };
+    const pause = { delayMs, over: undefined };
     this.#pauses.set(error, pause);
     return pause;
   }
