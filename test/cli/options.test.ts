@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { defaultCacheSize, parseBytes, parseCount } from '../../src/cli/options.ts';
+import { defaultCacheSize, parseBytes, parseCount, parseFailurePolicy } from '../../src/cli/options.ts';
 
 describe('parseBytes()', () => {
   it.each([
@@ -39,4 +39,25 @@ describe('defaultCacheSize()', () => {
     expect(defaultCacheSize('/nowhere/at/all')).toBe(defaultCacheSize('/'));
     expect(defaultCacheSize('/')).toBeLessThanOrEqual(10 * 2 ** 30);
   });
+});
+
+describe('parseFailurePolicy()', () => {
+  it.each([
+    ['eio', { kind: 'eio' }],
+    ['offline', { kind: 'offline' }],
+    ['wait', { kind: 'wait', milliseconds: 30_000 }],
+    ['wait:10s', { kind: 'wait', milliseconds: 10_000 }],
+    ['wait:250ms', { kind: 'wait', milliseconds: 250 }],
+    ['wait:1.5m', { kind: 'wait', milliseconds: 90_000 }],
+    ['wait:2h', { kind: 'wait', milliseconds: 7_200_000 }],
+  ])('reads %s', (text, policy) => {
+    expect(parseFailurePolicy(text)).toEqual(policy);
+  });
+
+  it.each(['', 'never', 'wait:', 'wait:10', 'wait:0s', 'wait:-1s', 'wait:1d', 'eio:1s', 'wait:99999999s'])(
+    'refuses "%s"',
+    (text) => {
+      expect(() => parseFailurePolicy(text)).toThrow(expect.objectContaining({ code: 'SLUICE_OPTION_INVALID' }));
+    },
+  );
 });
