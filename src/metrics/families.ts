@@ -19,7 +19,7 @@ export const mountFamilies = {
   mounts: gauge('mounts', [], 'Mounts that are served, also those too many to be listed.'),
   reads: counter('mount_reads', [...mount, 'result'], 'Reads answered: from what is local, or after a miss.'),
   readBytes: counter('mount_read_bytes', mount, 'Bytes that local reads were answered with.'),
-  readDuration: latency('mount_read_duration', mount, 'From arrival to answer, of one in eight local reads.'),
+  readDuration: latency('mount_read_duration', mount, 'From arrival to answer, of local reads.'),
   waiting: gauge('mount_waiting_reads', mount, 'Reads that wait for content now.'),
   oldestWait: gauge('mount_oldest_wait_seconds', mount, 'How long the oldest of the waiting reads has waited.'),
   content: counter(
