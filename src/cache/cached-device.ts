@@ -183,6 +183,15 @@ export class CachedDevice {
     }
   }
 
+  /** Whether a chunk is on disk now, verified or not. */
+  has(chunk: number): boolean {
+    try {
+      return this.#users > 0 && isPresent(this.#files.generation(chunk));
+    } catch {
+      return false;
+    }
+  }
+
   /** Chunks that are on disk now, verified or not. */
   present(): number[] {
     const chunks: number[] = [];

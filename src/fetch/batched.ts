@@ -1,7 +1,7 @@
 import type { ChunkMap } from '../chunk/chunk-map.ts';
 import { SluiceError, UsageError } from '../errors.ts';
 import { type ChunkFetched, type FetchRetried, fetchChannels } from './channels.ts';
-import { type ChunkResult, type FetchQueue, isMoreUrgent, type ReadPriority } from './fetch-store.ts';
+import { type ChunkKeeper, type ChunkResult, type FetchQueue, isMoreUrgent, type ReadPriority } from './fetch-store.ts';
 import { MAXIMUM_BATCH } from './link.ts';
 import { neighbourRun } from './neighbour-run.ts';
 import { Places } from './places.ts';
@@ -34,6 +34,8 @@ interface Batch {
   readonly place: number;
   readonly request: RangeRequest;
   readonly waiters: Waiter[];
+  /** What is still to come. */
+  readonly chunks: Set<number>;
 }
 
 const none: ReadonlySet<number> = new Set();
@@ -49,13 +51,22 @@ export class BatchedChunks implements FetchQueue, RequestQueue {
   readonly #devices: readonly BatchDevice[];
   readonly #scheduler: FetchScheduler;
   readonly #traffic: TrafficCount;
+  readonly #keeper: ChunkKeeper | undefined;
   readonly #closing = new AbortController();
   /** In the order they came. Bounded by the readers: the kernel's queue for demand, windows for the others. */
   #waiting: Waiter[] = [];
   readonly #batches = new Set<Batch>();
 
-  /** @param places - at least one, best first */
-  constructor(places: readonly BatchPlace[], devices: readonly BatchDevice[], scheduler: FetchScheduler) {
+  /**
+   * @param places - at least one, best first
+   * @param keeper - gets what lies between chunks that were asked for: its bytes come anyway
+   */
+  constructor(
+    places: readonly BatchPlace[],
+    devices: readonly BatchDevice[],
+    scheduler: FetchScheduler,
+    keeper?: ChunkKeeper,
+  ) {
     const { now } = scheduler;
     const links = places.map(({ link }) => link);
     this.#places = places;
@@ -63,6 +74,7 @@ export class BatchedChunks implements FetchQueue, RequestQueue {
     this.#scheduler = scheduler;
     this.#choice = new Places(links, now);
     this.#traffic = new TrafficCount(now);
+    this.#keeper = keeper;
   }
 
   traffic(): Traffic {
@@ -141,21 +153,22 @@ export class BatchedChunks implements FetchQueue, RequestQueue {
     const { device } = seed;
     const { chunks } = this.#device(device);
     const wanted = this.#waiting.filter((waiter) => waiter.device === device && !waiter.tried.has(place));
-    const waiters = neighbourRun(seed, wanted, chunks, { gap: target.link.meter.bridge, bytes });
+    const comes = this.#coming(device);
+    const waiters = neighbourRun(seed, wanted, chunks, { gap: target.link.meter.bridge, bytes, comes });
     const chosen = new Set(waiters);
     this.#waiting = this.#waiting.filter((waiter) => !chosen.has(waiter));
     const [first, last] = [waiters[0] ?? seed, waiters.at(-1) ?? seed];
     const end = chunks.compressedOffset(last.chunk) + chunks.compressedLength(last.chunk);
     const length = end - chunks.compressedOffset(first.chunk);
     const request = new RangeRequest(target, length, seed.priority, this.#scheduler.now);
-    const batch = { device, place, request, waiters };
+    const batch = { device, place, request, waiters, chunks: this.#between(device, waiters) };
     void this.#probe(place, device, seed.chunk);
     return { request, done: this.#run(batch) };
   }
 
   async #run(batch: Batch): Promise<void> {
     const { device, place, request, waiters } = batch;
-    const chunks = [...new Set(waiters.map(({ chunk }) => chunk))];
+    const chunks = [...batch.chunks];
     const hasAlternative = waiters.some(({ tried }) => this.#choice.hasAlternative(place, this.#blob(device), tried));
     this.#batches.add(batch);
     const error = await request.run({ device, chunks }, hasAlternative, {
@@ -169,10 +182,14 @@ export class BatchedChunks implements FetchQueue, RequestQueue {
 
   #deliver(batch: Batch, chunk: number, result: ChunkResult): void {
     const { device, place, waiters } = batch;
+    batch.chunks.delete(chunk);
     const ready = waiters.filter((waiter) => waiter.chunk === chunk);
     for (const waiter of ready) waiters.splice(waiters.indexOf(waiter), 1);
     const [first] = ready;
-    if (first === undefined) return;
+    if (first === undefined) {
+      if ('bytes' in result) this.#keeper?.keep(device, chunk, result.bytes);
+      return;
+    }
     if ('error' in result) {
       this.#fail(batch, ready, result.error);
       return;
@@ -180,6 +197,24 @@ export class BatchedChunks implements FetchQueue, RequestQueue {
     this.#choice.succeeded(place, this.#blob(device));
     this.#count(device, chunk, first.priority, this.#name(place));
     for (const waiter of ready) waiter.settle(result);
+  }
+
+  /** What is under way of a device. */
+  #coming(device: number): (chunk: number) => boolean {
+    const batches = [...this.#batches].filter((batch) => batch.device === device);
+    return (chunk) => batches.some(({ chunks }) => chunks.has(chunk));
+  }
+
+  /** The chunks of a run, in order: those that are waited for, and what lies between them, if somebody keeps it. */
+  #between(device: number, waiters: readonly Waiter[]): Set<number> {
+    const chunks = new Set<number>();
+    let next = waiters[0]?.chunk ?? 0;
+    for (const { chunk } of waiters) {
+      for (; next < chunk; next++) if (this.#keeper?.has(device, next) === false) chunks.add(next);
+      chunks.add(chunk);
+      next = chunk + 1;
+    }
+    return chunks;
   }
 
   #count(device: number, chunk: number, priority: ReadPriority, place: string): void {

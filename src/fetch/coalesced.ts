@@ -60,9 +60,8 @@ export class CoalescedChunks implements FetchStore {
     } finally {
       flight.readers--;
       if (flight.readers === 0) {
-        // Nobody waits any more: a no-op when the fetch is done.
         forget(flights, chunk, flight);
-        flight.controller.abort();
+        if (!flight.isOver) flight.controller.abort();
       }
     }
   }
@@ -71,9 +70,12 @@ export class CoalescedChunks implements FetchStore {
     const controller = new AbortController();
     const below = this.#below;
     const result = below.read(device, chunk, controller.signal, priority);
-    const flight: Flight = { below, device, result, controller, priority, readers: 0 };
+    const flight: Flight = { below, device, result, controller, priority, isOver: false, readers: 0 };
     flights.set(chunk, flight);
-    const land = (): void => forget(flights, chunk, flight);
+    const land = (): void => {
+      flight.isOver = true;
+      forget(flights, chunk, flight);
+    };
     result.then(land, land);
     return flight;
   }

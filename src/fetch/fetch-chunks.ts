@@ -5,7 +5,7 @@ import { BatchedChunks } from './batched.ts';
 import { BlobChunks, type BlobDevice, type BlobImage } from './blob-chunks.ts';
 import { CoalescedChunks } from './coalesced.ts';
 import type { FailurePolicy } from './failure-policy.ts';
-import { priorities, type ReadPriority } from './fetch-store.ts';
+import { type ChunkKeeper, priorities, type ReadPriority } from './fetch-store.ts';
 import { RetriedChunks } from './retried.ts';
 import type { FetchScheduler } from './scheduler.ts';
 import type { Traffic } from './traffic.ts';
@@ -22,19 +22,21 @@ export interface FetchedChunks extends Readonly<Record<ReadPriority, ChunkStore>
  * readers of one chunk share a fetch, neighbours a request, and places take over from one another. Reading ahead goes
  * above the cache: SequentialChunks, with `demand` and `prefetch` of this.
  * @param places - that have its blobs; at least one, best first
+ * @param keeper - of chunks that come along
  */
 export function fetchChunks(
   places: readonly BlobPlace[],
   image: BlobImage,
   policy: FailurePolicy,
   scheduler: FetchScheduler,
+  keeper?: ChunkKeeper,
 ): FetchedChunks {
   const sources = places.map((place) => ({
     link: scheduler.takeLink(place.name),
     source: new BlobChunks(place, image),
   }));
   const keys = image.devices.map((device) => flightsKey(device, image));
-  const batched = new BatchedChunks(sources, image.devices, scheduler);
+  const batched = new BatchedChunks(sources, image.devices, scheduler, keeper);
   const coalesced = new CoalescedChunks(
     batched,
     keys.map((key) => scheduler.takeFlights(key)),

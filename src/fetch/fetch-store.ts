@@ -52,6 +52,14 @@ export interface BatchSource {
   readBatch(batch: ChunkBatch, observer: BatchObserver, signal: AbortSignal): Promise<void>;
 }
 
+/** Where chunks are kept that came along with those that were asked for: a cache. */
+export interface ChunkKeeper {
+  /** Whether it has the chunk; then it need not come along. */
+  has(device: number, chunk: number): boolean;
+  /** @param bytes - verified; not kept as they are */
+  keep(device: number, chunk: number, bytes: Uint8Array): void;
+}
+
 /** A chunk as the key of a map. */
 export function chunkKey(device: number, chunk: number): number {
   return device * 2 ** 32 + chunk;

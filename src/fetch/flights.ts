@@ -9,7 +9,11 @@ export interface Flight {
   readonly result: Promise<Uint8Array>;
   readonly controller: AbortController;
   priority: ReadPriority;
+  /** Whether the result is there: giving it up then would cost an error object, and change nothing. */
+  isOver: boolean;
   readers: number;
+  /** Its result is there, or its error. */
+  isOver: boolean;
 }
 
 /** The fetches under way of one blob, by chunk. */

@@ -4,6 +4,16 @@ export interface FramePlace {
   readonly length: number;
 }
 
+/** Room for one frame after the other: thousands of buffers would be work for the garbage collector. */
+class Scratch {
+  #bytes = new Uint8Array(0);
+
+  take(length: number): Uint8Array {
+    if (this.#bytes.length < length) this.#bytes = new Uint8Array(2 * length);
+    return this.#bytes.subarray(0, length);
+  }
+}
+
 /**
  * Cuts frames out of a stream, each as soon as its last byte is there. Bytes between frames are skipped, and those after
  * the last one never read. Ends early when the stream does.
@@ -22,6 +32,7 @@ export async function* frames(
   let next = 0;
   let position = start;
   let partial: Uint8Array | undefined;
+  const scratch = new Scratch();
   for await (const piece of stream) {
     received?.(piece.length);
     const end = position + piece.length;
@@ -30,7 +41,7 @@ export async function* frames(
       const to = Math.min(place.offset + place.length, end);
       const view = piece.subarray(from - position, to - position);
       if (view.length < place.length) {
-        partial ??= new Uint8Array(place.length);
+        partial ??= scratch.take(place.length);
         partial.set(view, from - place.offset);
       }
       if (to < place.offset + place.length) break;

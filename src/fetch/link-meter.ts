@@ -9,7 +9,8 @@ const MINIMUM_BODY_MS = 1;
 /** Before anything is known of a place: what a 100 Mbit/s link carries in 5 ms. */
 const UNKNOWN_BRIDGE = 64 * 1024;
 const MINIMUM_BRIDGE = 16 * 1024;
-const MAXIMUM_BRIDGE = 1024 * 1024;
+/** What comes along is decompressed and verified, too: this much takes a millisecond. */
+const MAXIMUM_BRIDGE = 256 * 1024;
 
 /**
  * The part of a request's round trip that a request spared would save: others are under way meanwhile, and fill the

@@ -12,6 +12,8 @@ export interface RunLimits {
   readonly gap: number;
   /** Bytes of the whole run. */
   readonly bytes: number;
+  /** Whether a chunk comes already, by another request: no run goes across it. */
+  readonly comes?: (chunk: number) => boolean;
 }
 
 /**
@@ -29,8 +31,13 @@ export function neighbourRun<T extends WantedChunk>(
   const sorted = [...wanted].sort((a, b) => a.chunk - b.chunk || Number(a !== seed) - Number(b !== seed));
   const span = (first: number, last: number): number =>
     chunks.compressedOffset(last) + chunks.compressedLength(last) - chunks.compressedOffset(first);
+  const isFree = (last: number, next: number): boolean => {
+    for (let chunk = last + 1; chunk < next; chunk++) if (limits.comes?.(chunk) === true) return false;
+    return true;
+  };
   const isNear = (last: number, next: number): boolean =>
-    span(last, next) - chunks.compressedLength(next) <= limits.gap + chunks.compressedLength(last);
+    span(last, next) - chunks.compressedLength(next) <= limits.gap + chunks.compressedLength(last) &&
+    isFree(last, next);
   let [first, last] = [seed.chunk, seed.chunk];
   const extendsRun = (next: number): boolean => isNear(last, next) && span(first, next) <= limits.bytes;
   const peers = sorted.filter(({ priority }) => priority === seed.priority);

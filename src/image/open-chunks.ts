@@ -53,10 +53,15 @@ export function openChunks(
     return { descriptor, chunks };
   });
   const blobs = { reference, algorithm: bootstrap.digestAlgorithm, devices: blobDevices };
-  const fetched = fetchChunks(source.places ?? [onlyPlace(source, reference)], blobs, failure, scheduler);
   const devices = bootstrap.devices.flatMap(({ blob, chunks }) =>
     cache === undefined ? [] : [cache.openDevice(digestHex(blob), chunks, bootstrap.digestAlgorithm)],
   );
+  const keeper = cache && {
+    has: (device: number, chunk: number) => devices[device]?.has(chunk) ?? false,
+    keep: (device: number, chunk: number, bytes: Uint8Array) => void devices[device]?.store(chunk, bytes, 'ahead'),
+  };
+  const places = source.places ?? [onlyPlace(source, reference)];
+  const fetched = fetchChunks(places, blobs, failure, scheduler, keeper);
   const abort = new AbortController();
   const kept = (below: ChunkStore, use: 'demand' | 'ahead'): ChunkStore =>
     cache === undefined ? below : new CachedChunks(devices, below, use);

@@ -159,6 +159,32 @@ describe('BatchedChunks', () => {
     expect(runs(source)).toEqual(expected);
   });
 
+  it('has what lies between two chunks kept, unless it is, and goes across nothing that comes already', async () => {
+    const source = new MemoryBlobSource([blob, other]);
+    const kept: number[] = [];
+    const keeper = {
+      has: (_: number, chunk: number) => chunk === 31,
+      keep: (_: number, chunk: number, bytes: Uint8Array) => {
+        expectContent(bytes, chunk);
+        kept.push(chunk);
+      },
+    };
+    const scheduler = new FetchScheduler();
+    const places = [{ link: scheduler.takeLink(source.name), source: new BlobChunks(source, image()) }];
+    const store = new BatchedChunks(places, image().devices, scheduler, keeper);
+    await expectChunks(store, [20, 22, 30, 32]);
+    expect(runs(source)).toEqual(['20-22', '30-32']);
+    expect(kept).toEqual([21]);
+    source.hold();
+    const first = expectChunks(store, [41]);
+    await turn();
+    const second = expectChunks(store, [40, 42]);
+    await turn();
+    source.release();
+    await Promise.all([first, second]);
+    expect(runs(source).slice(2)).toEqual(['41-41', '40-40', '42-42']);
+  });
+
   it('keeps requests below 4 MiB and below 8 at once', async () => {
     const source = new MemoryBlobSource([blob, other]);
     source.hold();
