@@ -12,8 +12,6 @@ export interface Flight {
   /** Whether the result is there: giving it up then would cost an error object, and change nothing. */
   isOver: boolean;
   readers: number;
-  /** Its result is there, or its error. */
-  isOver: boolean;
 }
 
 /** The fetches under way of one blob, by chunk. */
