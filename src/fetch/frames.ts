@@ -27,14 +27,14 @@ export async function* frames(
   stream: AsyncIterable<Uint8Array>,
   start: number,
   places: readonly FramePlace[],
-  received?: (bytes: number) => void,
+  received: (bytes: number) => void = () => undefined,
 ): AsyncGenerator<Uint8Array> {
   let next = 0;
   let position = start;
   let partial: Uint8Array | undefined;
   const scratch = new Scratch();
   for await (const piece of stream) {
-    received?.(piece.length);
+    received(piece.length);
     const end = position + piece.length;
     for (let place = places[next]; place !== undefined && place.offset < end; place = places[next]) {
       const from = Math.max(place.offset, position);

@@ -3,7 +3,8 @@ import { BlobChunks } from '../../src/fetch/blob-chunks.ts';
 import type { FailurePolicy } from '../../src/fetch/failure-policy.ts';
 import { type FetchedChunks, fetchChunks } from '../../src/fetch/fetch-chunks.ts';
 import { FetchScheduler } from '../../src/fetch/scheduler.ts';
-import type { MemoryBlobSource, SampleBlob } from './memory-blob-source.ts';
+import type { BlobPlace } from '../../src/oci/image.ts';
+import type { SampleBlob } from './memory-blob-source.ts';
 
 export interface QueueOptions {
   readonly blobs: readonly SampleBlob[];
@@ -15,7 +16,7 @@ function imageOf(blobs: readonly SampleBlob[]) {
 }
 
 /** The queue of an image with these places, and nothing above it. */
-export function queueOf(places: readonly MemoryBlobSource[], options: QueueOptions): BatchedChunks {
+export function queueOf(places: readonly BlobPlace[], options: QueueOptions): BatchedChunks {
   const { blobs, scheduler = new FetchScheduler() } = options;
   const sources = places.map((place) => ({
     link: scheduler.takeLink(place.name),
@@ -26,7 +27,7 @@ export function queueOf(places: readonly MemoryBlobSource[], options: QueueOptio
 
 /** All policies. */
 export function fetchedOf(
-  places: readonly MemoryBlobSource[],
+  places: readonly BlobPlace[],
   { blobs, scheduler = new FetchScheduler() }: QueueOptions,
   policy: FailurePolicy = { kind: 'eio' },
 ): FetchedChunks {
