@@ -1,5 +1,6 @@
 // Reads random ranges of a mount's files and compares them with the files they were made from, past the page cache, until
-// it is sent SIGTERM. Then it prints what it saw: { reads, wrong, errors: { CODE: count }, longestMs }.
+// it is sent SIGTERM. Every second, and then, it prints what it saw: { reads, bytes, wrong, errors: { CODE: count },
+// longestMs }.
 //
 // node verifying-reader.js MOUNT ORIGINAL [SEED]
 import { closeSync, constants, openSync, readdirSync, readFileSync, readSync, statSync, writeSync } from 'node:fs';
@@ -22,7 +23,7 @@ const files = readdirSync(original, { recursive: true })
   .map((name) => ({ name, content: readFileSync(path.join(original, name)) }))
   .filter(({ content }) => content.length > 0);
 
-const seen = { reads: 0, wrong: 0, errors: {}, longestMs: 0 };
+const seen = { reads: 0, bytes: 0, wrong: 0, errors: {}, longestMs: 0 };
 const buffer = Buffer.alloc(maximumLength);
 
 function readOnce() {
@@ -33,6 +34,7 @@ function readOnce() {
   try {
     fd = openSync(path.join(mount, name), constants.O_RDONLY | constants.O_DIRECT);
     const length = readSync(fd, buffer, 0, maximumLength, offset);
+    seen.bytes += length;
     const expected = content.subarray(offset, offset + maximumLength);
     if (!buffer.subarray(0, length).equals(expected)) seen.wrong++;
   } catch (error) {
@@ -48,11 +50,14 @@ let isStopped = false;
 process.once('SIGTERM', () => {
   isStopped = true;
 });
+let toldAt = 0;
 const work = () => {
-  for (let i = 0; i < 20; i++) readOnce();
-  if (!isStopped) return setImmediate(work);
-  writeSync(1, `${JSON.stringify(seen)}\n`);
-  return undefined;
+  readOnce();
+  if (isStopped || performance.now() - toldAt > 1000) {
+    writeSync(1, `${JSON.stringify(seen)}\n`);
+    toldAt = performance.now();
+  }
+  if (!isStopped) setImmediate(work);
 };
 writeSync(1, 'reading\n');
 work();
