@@ -58,7 +58,8 @@ export interface Native {
    * Their keys have to be the descriptors themselves, and they non-blocking: one that has nothing after all is waited for
    * again. `syscall` of an error may also be `epoll_wait`, with EINTR.
    * @param to - where the answer goes; -1 when there is none
-   * @param from - four bytes, an int32 of the host: where the request comes from; set when `read` fails, too
+   * @param from - four bytes, an int32 of the host: the descriptor to look at before waiting, -1 for none; then where the
+   *   request comes from, also when `read` fails
    */
   fuseExchangeAny(
     epfd: number,

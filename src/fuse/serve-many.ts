@@ -9,6 +9,9 @@ import { Request } from './request.ts';
 const EPOLLIN = 0x001;
 const EPOLLEXCLUSIVE = 2 ** 28;
 
+/** So many requests of one mount may be answered before the others, and the control descriptor, are looked at. */
+const turnsInARow = 16;
+
 /** What happens besides requests. */
 export interface ManyMountsEvents {
   /**
@@ -51,7 +54,9 @@ export class ManyMounts {
     this.#native.epollAdd(this.#epfd, control, EPOLLIN, control);
     const from = new Int32Array(1);
     const fromBytes = new Uint8Array(from.buffer);
-    for (let [to, length] = [-1, 0]; ; ) {
+    for (let [to, length, turn] = [-1, 0, 0]; ; turn++) {
+      // One that was not answered may be gone; and the others have to get their turn.
+      if (length === 0 || turn % turnsInARow === 0) from[0] = -1;
       const received = this.#exchange(to, length, fromBytes);
       to = from[0] ?? -1;
       if (to !== control) length = this.#answer(to, received, events);
