@@ -12,3 +12,13 @@ export interface ChunkStore {
    */
   read(device: number, chunk: number, signal?: AbortSignal): Promise<Uint8Array>;
 }
+
+/** A {@link ChunkStore} that keeps chunks on this machine. */
+export interface LocalChunkStore extends ChunkStore {
+  /**
+   * Has a chunk come there, for whoever has no use for its bytes, or reads them where they are kept.
+   * @returns the bytes of one that could not be kept, shared: read only; undefined when it is there and verified
+   * @throws as {@link ChunkStore.read}
+   */
+  bring(device: number, chunk: number, signal?: AbortSignal): Promise<Uint8Array | undefined>;
+}

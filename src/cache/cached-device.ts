@@ -183,6 +183,33 @@ export class CachedDevice {
     }
   }
 
+  /** Whether a chunk is here, verified by this process: {@link readInto} and the threads' views can have it. */
+  isReady(chunk: number): boolean {
+    try {
+      return this.#users > 0 && this.#isVerified(chunk);
+    } catch (error) {
+      this.#owner.unreadable(this, error);
+      return false;
+    }
+  }
+
+  /**
+   * Fills `target` with a part of a chunk that {@link isReady}. Counts as a use.
+   * @param offset - in the chunk, bytes
+   * @returns false when it is not ready, and `target` holds rubbish then
+   */
+  readInto(chunk: number, offset: number, target: Uint8Array): boolean {
+    if (!this.isReady(chunk)) return false;
+    try {
+      const isRead = this.#files.readInto(chunk, offset, target) && this.#isVerified(chunk);
+      if (isRead) this.#owner.used(this, chunk);
+      return isRead;
+    } catch (error) {
+      this.#owner.unreadable(this, error);
+      return false;
+    }
+  }
+
   /** Whether a chunk is on disk now, verified or not. */
   has(chunk: number): boolean {
     try {

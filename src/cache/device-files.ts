@@ -63,6 +63,12 @@ export class DeviceFiles {
     return words;
   }
 
+  /** Fills `target` with bytes that stand for a part of a chunk now, whatever they are; false when the file is too short. */
+  readInto(chunk: number, offset: number, target: Uint8Array): boolean {
+    const position = this.#chunks.uncompressedOffset(chunk) + offset;
+    return readSync(this.dataFd, target, 0, target.length, position) === target.length;
+  }
+
   /** The bytes that stand for a chunk now, whatever they are; undefined when the file is too short. */
   readData(chunk: number): Buffer | undefined {
     const bytes = Buffer.allocUnsafeSlow(this.#chunks.uncompressedLength(chunk));

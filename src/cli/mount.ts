@@ -217,7 +217,7 @@ async function serveHere(
     const { offerControl } = await import('../control/offer-control.ts');
     void offerControl(flags.cacheDir, served, note);
     // The first miss needs it; nobody waits for it now.
-    void loadZstd('decompress');
+    void loadZstd();
     await served.ended;
   } finally {
     cache.close();

@@ -56,7 +56,7 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
     const end = stopOnSignals(daemon);
     log.info('daemon:ready', { pid: process.pid, version: version(), held: link !== undefined });
     // The first miss needs it; nobody waits for it now.
-    void loadZstd('decompress');
+    void loadZstd();
     await daemon.ended;
     end();
     log.info('daemon:ended', { pid: process.pid });

@@ -169,11 +169,13 @@ export class BatchedChunks implements FetchQueue, RequestQueue {
   async #run(batch: Batch): Promise<void> {
     const { device, place, request, waiters } = batch;
     const chunks = [...batch.chunks];
+    const keeper = this.#keeper;
     const hasAlternative = waiters.some(({ tried }) => this.#choice.hasAlternative(place, this.#blob(device), tried));
     this.#batches.add(batch);
     const error = await request.run({ device, chunks }, hasAlternative, {
       delivered: (chunk, result) => this.#deliver(batch, chunk, result),
       received: (bytes) => this.#traffic.received(bytes),
+      ...(keeper && { keep: (chunk, bytes) => keeper.keep(device, chunk, bytes) }),
     });
     this.#batches.delete(batch);
     if (waiters.length === 0) return;
@@ -186,10 +188,7 @@ export class BatchedChunks implements FetchQueue, RequestQueue {
     const ready = waiters.filter((waiter) => waiter.chunk === chunk);
     for (const waiter of ready) waiters.splice(waiters.indexOf(waiter), 1);
     const [first] = ready;
-    if (first === undefined) {
-      if ('bytes' in result) this.#keeper?.keep(device, chunk, result.bytes);
-      return;
-    }
+    if (first === undefined) return;
     if ('error' in result) {
       this.#fail(batch, ready, result.error);
       return;

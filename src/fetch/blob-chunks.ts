@@ -2,9 +2,9 @@ import type { ChunkMap } from '../chunk/chunk-map.ts';
 import { type DigestAlgorithm, hash } from '../digest/hash.ts';
 import { IntegrityError, RegistryError } from '../errors.ts';
 import type { BlobPlace, Descriptor } from '../oci/image.ts';
-import { decompress, loadZstd } from '../zstd/codec.ts';
+import { decompressFor, loadZstd } from '../zstd/codec.ts';
 import { type ChunkMismatched, fetchChannels } from './channels.ts';
-import type { BatchObserver, BatchSource, ChunkBatch, ChunkResult } from './fetch-store.ts';
+import { type BatchObserver, type BatchSource, type ChunkBatch, type ChunkResult, keptChunk } from './fetch-store.ts';
 import { frames } from './frames.ts';
 
 /** One device of an image, as it lies in a registry. */
@@ -49,7 +49,7 @@ export class BlobChunks implements BatchSource {
     const stream = this.#place.readBlob(descriptor, { start, end }, signal);
     for await (const frame of frames(stream, start, wanted, (bytes) => observer.received(bytes))) {
       const chunk = batch.chunks[delivered++] ?? 0;
-      observer.delivered(chunk, this.#open(batch.device, chunk, frame));
+      observer.delivered(chunk, this.#open(batch.device, chunk, frame, observer));
     }
     if (delivered === wanted.length) return;
     throw new RegistryError(
@@ -67,15 +67,19 @@ export class BlobChunks implements BatchSource {
     return device;
   }
 
-  #open(index: number, chunk: number, frame: Uint8Array): ChunkResult {
+  #open(index: number, chunk: number, frame: Uint8Array, observer: BatchObserver): ChunkResult {
     const { chunks } = this.#device(index);
-    let actual: string;
+    let actual = '';
     let cause: unknown;
     try {
-      const bytes = decompress(frame, chunks.uncompressedLength(chunk));
-      const digest = hash(this.#image.algorithm, bytes);
-      if (Buffer.compare(digest, chunks.digest(chunk)) === 0) return { bytes };
-      actual = Buffer.from(digest).toString('hex');
+      const bytes = decompressFor(frame, chunks.uncompressedLength(chunk), (content) => {
+        const digest = hash(this.#image.algorithm, content);
+        if (Buffer.compare(digest, chunks.digest(chunk)) === 0)
+          return observer.keep?.(chunk, content) === true ? keptChunk : content.slice();
+        actual = Buffer.from(digest).toString('hex');
+        return undefined;
+      });
+      if (bytes !== undefined) return { bytes };
     } catch (error) {
       // A frame that does not decode is as wrong as one with other content: another copy may be right.
       actual = 'not a zstd frame of that length';

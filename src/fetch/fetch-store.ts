@@ -41,6 +41,8 @@ export interface BatchObserver {
   delivered(chunk: number, result: ChunkResult): void;
   /** Bytes came from the network. */
   received(bytes: number): void;
+  /** As {@link ChunkKeeper.keep}: a chunk that is kept is delivered as {@link keptChunk}. */
+  keep?(chunk: number, bytes: Uint8Array): boolean;
 }
 
 /** Where batches are read from. */
@@ -52,13 +54,19 @@ export interface BatchSource {
   readBatch(batch: ChunkBatch, observer: BatchObserver, signal: AbortSignal): Promise<void>;
 }
 
-/** Where chunks are kept that came along with those that were asked for: a cache. */
+/** Where chunks are kept as they come, asked for or not: a cache. */
 export interface ChunkKeeper {
   /** Whether it has the chunk; then it need not come along. */
   has(device: number, chunk: number): boolean;
-  /** @param bytes - verified; not kept as they are */
-  keep(device: number, chunk: number, bytes: Uint8Array): void;
+  /**
+   * @param bytes - verified; gone when this returns
+   * @returns whether it has the chunk now
+   */
+  keep(device: number, chunk: number, bytes: Uint8Array): boolean;
 }
+
+/** What stands for the bytes of a chunk that a {@link ChunkKeeper} has taken. No chunk is empty. */
+export const keptChunk: Uint8Array = new Uint8Array(0);
 
 /** A chunk as the key of a map. */
 export function chunkKey(device: number, chunk: number): number {

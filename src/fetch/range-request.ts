@@ -58,10 +58,9 @@ export class RangeRequest {
       this.#transfer.received(bytes);
       observer.received(bytes);
     };
-    const delivered = observer.delivered.bind(observer);
     const { signal } = this.#controller;
     try {
-      await source.readBatch(batch, { delivered, received }, signal);
+      await source.readBatch(batch, { ...observer, received }, signal);
     } catch (thrown) {
       error = signal.aborted ? signal.reason : thrown;
     } finally {

@@ -1,4 +1,4 @@
-import type { ChunkStore } from '../bootstrap/chunk-store.ts';
+import type { LocalChunkStore } from '../bootstrap/chunk-store.ts';
 import type { ChunkMap } from '../chunk/chunk-map.ts';
 
 /**
@@ -32,11 +32,11 @@ interface Run {
 
 /**
  * Asks for the next few chunks when reads run forward through a device, so that a sequential read is not one round trip
- * a chunk. Only tells the `prefetch` store; whether that keeps what it reads (a cache) is not known here.
+ * a chunk.
  */
-export class SequentialChunks implements ChunkStore {
-  readonly #demand: ChunkStore;
-  readonly #prefetch: ChunkStore;
+export class SequentialChunks implements LocalChunkStore {
+  readonly #demand: LocalChunkStore;
+  readonly #prefetch: LocalChunkStore;
   readonly #devices: readonly { readonly chunks: ChunkMap }[];
   readonly #signal: AbortSignal;
   /** Most recently used first. */
@@ -49,8 +49,8 @@ export class SequentialChunks implements ChunkStore {
    * @param signal - aborted when nobody will read any more: ends what is being read ahead
    */
   constructor(
-    demand: ChunkStore,
-    prefetch: ChunkStore,
+    demand: LocalChunkStore,
+    prefetch: LocalChunkStore,
     devices: readonly { readonly chunks: ChunkMap }[],
     signal: AbortSignal,
   ) {
@@ -62,9 +62,19 @@ export class SequentialChunks implements ChunkStore {
 
   read(device: number, chunk: number, signal?: AbortSignal): Promise<Uint8Array> {
     const result = this.#demand.read(device, chunk, signal);
+    this.#wanted(device, chunk);
+    return result;
+  }
+
+  bring(device: number, chunk: number, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+    const result = this.#demand.bring(device, chunk, signal);
+    this.#wanted(device, chunk);
+    return result;
+  }
+
+  #wanted(device: number, chunk: number): void {
     const chunks = this.#devices[device]?.chunks;
     if (chunks !== undefined && !this.#signal.aborted) this.#ahead(device, chunks, this.#follow(device, chunk));
-    return result;
   }
 
   /** The run that `chunk` belongs to, brought up to date. */
@@ -101,6 +111,6 @@ export class SequentialChunks implements ChunkStore {
       this.#outstanding -= bytes;
     };
     // Whoever reads the chunk meets the error himself, and tries again.
-    this.#prefetch.read(device, chunk, this.#signal).then(done, done);
+    this.#prefetch.bring(device, chunk, this.#signal).then(done, done);
   }
 }

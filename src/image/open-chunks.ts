@@ -1,4 +1,4 @@
-import type { ChunkStore } from '../bootstrap/chunk-store.ts';
+import type { ChunkStore, LocalChunkStore } from '../bootstrap/chunk-store.ts';
 import { CachedChunks } from '../cache/cached-chunks.ts';
 import type { CachedDevice } from '../cache/cached-device.ts';
 import type { ChunkCache } from '../cache/chunk-cache.ts';
@@ -23,11 +23,11 @@ export interface OpenChunksOptions {
 /** The content of an image: from the cache, else fetched, verified, kept. */
 export interface OpenChunks {
   /** Demand: for readers, who wait. Reads that run forward are read ahead. */
-  readonly chunks: ChunkStore;
+  readonly chunks: LocalChunkStore;
   /** The same, for those who expect readers: below demand. */
-  readonly prefetch: ChunkStore;
+  readonly prefetch: LocalChunkStore;
   /** The same, for those who want the whole image some day: below everybody else, and without delaying them. */
-  readonly background: ChunkStore;
+  readonly background: LocalChunkStore;
   /** In the order of the bootstrap's devices; none without a cache. */
   readonly devices: readonly CachedDevice[];
   /** What was fetched and is being fetched, as of now. */
@@ -58,13 +58,14 @@ export function openChunks(
   );
   const keeper = cache && {
     has: (device: number, chunk: number) => devices[device]?.has(chunk) ?? false,
-    keep: (device: number, chunk: number, bytes: Uint8Array) => void devices[device]?.store(chunk, bytes, 'ahead'),
+    // Who asked for it uses it next.
+    keep: (device: number, chunk: number, bytes: Uint8Array) => devices[device]?.store(chunk, bytes, 'ahead') ?? false,
   };
   const places = source.places ?? [onlyPlace(source, reference)];
   const fetched = fetchChunks(places, blobs, failure, scheduler, keeper);
   const abort = new AbortController();
-  const kept = (below: ChunkStore, use: 'demand' | 'ahead'): ChunkStore =>
-    cache === undefined ? below : new CachedChunks(devices, below, use);
+  const kept = (below: ChunkStore, use: 'demand' | 'ahead'): LocalChunkStore =>
+    cache === undefined ? { read: below.read, bring: below.read } : new CachedChunks(devices, below, use);
   const demand = kept(fetched.demand, 'demand');
   const prefetch = kept(fetched.prefetch, 'ahead');
   return {

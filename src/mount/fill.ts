@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import type { ChunkStore } from '../bootstrap/chunk-store.ts';
+import type { LocalChunkStore } from '../bootstrap/chunk-store.ts';
 import { UsageError } from '../errors.ts';
 import { FillGate } from './fill-gate.ts';
 import { type BoundedCache, FillRoom } from './fill-room.ts';
@@ -35,7 +35,7 @@ export interface FillParts {
   /** Of these devices. */
   readonly local: LocalContent;
   /** Keep what they read. In the background that is below everybody else; an eager fill only lets readers go first. */
-  readonly chunks: Readonly<Record<FillOptions['kind'], ChunkStore>>;
+  readonly chunks: Readonly<Record<FillOptions['kind'], LocalChunkStore>>;
   readonly cache: BoundedCache;
 }
 
@@ -189,7 +189,7 @@ export class Fill {
   /** @returns whether it came. Never rejects. */
   async #read(device: number, chunk: number, settled: () => void): Promise<boolean> {
     try {
-      await this.#parts.chunks[this.#kind].read(device, chunk, this.#abort.signal);
+      await this.#parts.chunks[this.#kind].bring(device, chunk, this.#abort.signal);
       if (this.#kind === 'background') this.#forget();
       return true;
     } catch (error) {

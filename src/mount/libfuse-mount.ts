@@ -119,7 +119,11 @@ function readMissing(options: ImageMountOptions, signal: AbortSignal): ReadMissi
   return async (nid, offset, length) => {
     options.onMiss?.({ nid, offset, length });
     try {
-      return await collectRead(options, { nid, offset, length }, signal);
+      let read: Uint8Array = new Uint8Array(0);
+      await collectRead(options, { nid, offset, length }, signal, (bytes) => {
+        read = Uint8Array.from(bytes);
+      });
+      return [read];
     } catch (error) {
       if (!signal.aborted) options.onReadFailed?.({ nid, offset, error });
       throw error;

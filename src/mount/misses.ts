@@ -58,8 +58,9 @@ export class Misses {
     this.#waiting.set(unique, { pid, since: Date.now(), abort });
     if (this.#early.delete(unique)) this.interrupt(unique);
     try {
-      const buffers = await collectRead(this.#sources, miss, abort.signal);
-      if (!abort.signal.aborted) replyData(fd, unique, buffers);
+      await collectRead(this.#sources, miss, abort.signal, (bytes) => {
+        if (!abort.signal.aborted) replyData(fd, unique, [bytes]);
+      });
     } catch (error) {
       if (abort.signal.aborted) return;
       this.#onFailure({ nid: miss.nid, offset: miss.offset, error });

@@ -1,5 +1,5 @@
 import type { Bootstrap } from '../bootstrap/bootstrap.ts';
-import type { ChunkStore } from '../bootstrap/chunk-store.ts';
+import type { LocalChunkStore } from '../bootstrap/chunk-store.ts';
 import type { CachedDevice } from '../cache/cached-device.ts';
 import type { UnmountOptions } from '../fuse/unmount.ts';
 import type { HotPages } from '../hot/hot-pages.ts';
@@ -11,7 +11,7 @@ import type { ReadCounters } from './read-counters.ts';
 export interface ImageMountOptions {
   readonly bootstrap: Bootstrap;
   /** Where missing chunks come from; stores them in `devices` on the way. */
-  readonly chunks: ChunkStore;
+  readonly chunks: LocalChunkStore;
   /** In the order of the bootstrap's devices. */
   readonly devices: readonly CachedDevice[];
   /** Pages that come ahead of demand, where the image has a profile. */

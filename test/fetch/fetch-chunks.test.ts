@@ -1,14 +1,14 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { setImmediate as turn } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { ChunkStore } from '../../src/bootstrap/chunk-store.ts';
+import type { ChunkStore, LocalChunkStore } from '../../src/bootstrap/chunk-store.ts';
 import { RegistryError } from '../../src/errors.ts';
 import { BatchedChunks } from '../../src/fetch/batched.ts';
 import { BlobChunks } from '../../src/fetch/blob-chunks.ts';
 import { CoalescedChunks } from '../../src/fetch/coalesced.ts';
 import { defaultFailurePolicy } from '../../src/fetch/failure-policy.ts';
 import { type FetchedChunks, fetchChunks } from '../../src/fetch/fetch-chunks.ts';
-import type { ChunkBatch, ChunkResult } from '../../src/fetch/fetch-store.ts';
+import { type ChunkBatch, type ChunkResult, keptChunk } from '../../src/fetch/fetch-store.ts';
 import { RetriedChunks, type RetryClock } from '../../src/fetch/retried.ts';
 import { FetchScheduler } from '../../src/fetch/scheduler.ts';
 import { SequentialChunks } from '../../src/fetch/sequential.ts';
@@ -70,6 +70,12 @@ function queue(...places: MemoryBlobSource[]): BatchedChunks {
 function fetched(source: MemoryBlobSource): FetchedChunks {
   return fetchChunks([source], image(), defaultFailurePolicy, new FetchScheduler());
 }
+
+/** As if it kept nothing. */
+const local = (store: ChunkStore): LocalChunkStore => {
+  const read: ChunkStore['read'] = (device, chunk, signal) => store.read(device, chunk, signal);
+  return { read, bring: read };
+};
 
 /** Chunks as they come from a place, with no policy. */
 function oneByOne(source: MemoryBlobSource): ChunkStore {
@@ -166,15 +172,18 @@ describe('BatchedChunks', () => {
       has: (_: number, chunk: number) => chunk === 31,
       keep: (_: number, chunk: number, bytes: Uint8Array) => {
         expectContent(bytes, chunk);
+        if (chunk !== 21 && chunk !== 20) return false;
         kept.push(chunk);
+        return true;
       },
     };
     const scheduler = new FetchScheduler();
     const places = [{ link: scheduler.takeLink(source.name), source: new BlobChunks(source, image()) }];
     const store = new BatchedChunks(places, image().devices, scheduler, keeper);
-    await expectChunks(store, [20, 22, 30, 32]);
+    const [taken] = await Promise.all([store.read(0, 20), expectChunks(store, [22, 30, 32])]);
     expect(runs(source)).toEqual(['20-22', '30-32']);
-    expect(kept).toEqual([21]);
+    expect(kept).toEqual([20, 21]);
+    expect(taken).toBe(keptChunk);
     source.hold();
     const first = expectChunks(store, [41]);
     await turn();
@@ -439,7 +448,12 @@ describe('SequentialChunks', () => {
   it('asks for nothing ahead of runs as short as what the kernel reads around a page fault', async () => {
     const source = new MemoryBlobSource([blob, other]);
     const chunks = fetched(source);
-    const store = new SequentialChunks(chunks.demand, chunks.prefetch, image().devices, new AbortController().signal);
+    const store = new SequentialChunks(
+      local(chunks.demand),
+      local(chunks.prefetch),
+      image().devices,
+      new AbortController().signal,
+    );
     const read: string[] = [];
     for (let chunk = 0; chunk < minimumRun - 1; chunk++) {
       await store.read(0, chunk);
@@ -453,7 +467,7 @@ describe('SequentialChunks', () => {
     const source = new MemoryBlobSource([blob, other]);
     const chunks = fetched(source);
     const stop = new AbortController();
-    const store = new SequentialChunks(chunks.demand, chunks.prefetch, image().devices, stop.signal);
+    const store = new SequentialChunks(local(chunks.demand), local(chunks.prefetch), image().devices, stop.signal);
     for (const chunk of [150, 30, 90]) await store.read(0, chunk);
     await turn();
     expect(runs(source)).toEqual(['150-150', '30-30', '90-90']);
@@ -474,7 +488,12 @@ describe('SequentialChunks', () => {
   it('tells runs apart that are read at the same time', async () => {
     const source = new MemoryBlobSource([blob, other]);
     const chunks = fetched(source);
-    const store = new SequentialChunks(chunks.demand, chunks.prefetch, image().devices, new AbortController().signal);
+    const store = new SequentialChunks(
+      local(chunks.demand),
+      local(chunks.prefetch),
+      image().devices,
+      new AbortController().signal,
+    );
     const starts = [0, 300];
     for (let i = 0; i < minimumRun; i++) {
       await Promise.all(starts.map((start) => store.read(0, start + i)));
@@ -495,7 +514,7 @@ describe('SequentialChunks', () => {
         return unreachable();
       },
     };
-    const store = new SequentialChunks(chunks, failing, image().devices, new AbortController().signal);
+    const store = new SequentialChunks(local(chunks), local(failing), image().devices, new AbortController().signal);
     for (let chunk = 0; chunk < minimumRun + 2; chunk++) expectContent(await store.read(0, chunk), chunk);
     expect(failures).toBe(8);
   });

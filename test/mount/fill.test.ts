@@ -36,7 +36,8 @@ class Bench {
       present: () => [...(this.present[i] ?? [])].sort((a, b) => a - b),
     }));
     this.local = new LocalContent(devices);
-    const store = { read: (device: number, index: number) => this.#read(device, index) };
+    const read = (device: number, index: number): Promise<Uint8Array> => this.#read(device, index);
+    const store = { read, bring: read };
     this.fill = new Fill({
       reference: 'docker://host/app:1',
       devices,
