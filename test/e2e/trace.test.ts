@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -6,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { content } from '../support/content.ts';
 import { convertLayers } from '../support/convert-layers.ts';
 import { memoryImage, tarBytes } from '../support/image.ts';
-import { errorCode, type SluiceResult, sluice } from '../support/sluice.ts';
+import { errorCode, Sluice, type SluiceResult, sluice } from '../support/sluice.ts';
 import { SluiceMount } from '../support/sluice-mount.ts';
 import { makeTemporaryDirectory, removeTemporaryDirectory } from '../support/temporary.ts';
 import { has, isRoot } from '../support/tools.ts';
@@ -68,7 +69,8 @@ describe.skipIf(!isRoot() || !has('dd'))('sluice trace', () => {
     );
     await mounted.stop();
     expect((await trace('show', reference)).stdout).toContain('default');
-    expect(await readdir(path.join(cacheDirectory(), 'run'))).toEqual([]);
+    const left = await readdir(path.join(cacheDirectory(), 'run'));
+    expect(left.filter((name) => name.endsWith('.sock'))).toEqual([]);
   });
 
   it('records from the first read on, all mounts of an image, under another name', async () => {
@@ -91,15 +93,21 @@ describe.skipIf(!isRoot() || !has('dd'))('sluice trace', () => {
   });
 
   it('finds no mount whose process was killed, and removes its socket', async () => {
-    const mounted = await mount('killed');
-    expect((await trace('start', mounted.directory)).status).toBe(0);
-    process.kill(mounted.pid, 'SIGKILL');
-    await mounted.ended();
+    const at = path.join(directory, 'killed');
+    await mkdir(at);
+    const { process: server, ended } = new Sluice([
+      ...['mount', '--foreground', '--cache-dir', cacheDirectory()],
+      ...[reference, at],
+    ]);
+    await once(server.stderr!, 'data');
+    expect((await trace('start', at)).status).toBe(0);
+    server.kill('SIGKILL');
+    await ended;
     const before = await readdir(path.join(cacheDirectory(), 'run'));
-    expect(before.filter((name) => name.startsWith(`${mounted.pid}-`)).length).toBe(1);
-    expect(errorCode(await trace('stop', mounted.directory, '--json'))).toBe('SLUICE_MOUNT_NOT_FOUND');
+    expect(before.filter((name) => name.startsWith(`${server.pid}-`)).length).toBe(1);
+    expect(errorCode(await trace('stop', at, '--json'))).toBe('SLUICE_MOUNT_NOT_FOUND');
     expect(await readdir(path.join(cacheDirectory(), 'run'))).toEqual(
-      before.filter((name) => !name.startsWith(`${mounted.pid}-`)),
+      before.filter((name) => !name.startsWith(`${server.pid}-`)),
     );
   });
 
