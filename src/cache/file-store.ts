@@ -11,11 +11,11 @@ import { ensureFolder, plainFile } from './directory.ts';
  * Manifests, configs and hot blobs go by the SHA-256 of their bytes. A bootstrap goes by its Merkle root, which its
  * reader checks; a list of referrers by the SHA-256 of what was asked: what it lists is verified when it is used.
  */
-export type FileKind = 'manifest' | 'config' | 'bootstrap' | 'referrers' | 'hot';
+export type FileKind = 'manifest' | 'config' | 'bootstrap' | 'referrers' | 'hot' | 'tag';
 
-const fileName = /^(?:manifest|config|bootstrap|referrers|hot)-[0-9a-f]{64}$/;
+const fileName = /^(?:manifest|config|bootstrap|referrers|hot|tag)-[0-9a-f]{64}$/;
 /** What is not named after its bytes. */
-const unverified: ReadonlySet<FileKind> = new Set(['bootstrap', 'referrers']);
+const unverified: ReadonlySet<FileKind> = new Set(['bootstrap', 'referrers', 'tag']);
 
 const temporaryName = /^\.[0-9a-f]{16}$/;
 

@@ -14,6 +14,9 @@ import { defaultRetryPolicy, type RegistryOptions, type RetryPolicy } from '../r
 export interface RegistryFlags {
   readonly plainHttp?: boolean;
   readonly ca?: string;
+  readonly mirror?: readonly string[];
+  readonly hostsDir?: string;
+  readonly credentials?: string;
 }
 
 /** Options of every command that keeps something on this machine. */
@@ -48,7 +51,14 @@ const maximumDiskShare = 1 / 4;
 export function addRegistryOptions(command: Command): Command {
   return command
     .option('--plain-http', 'speak http to the registry (the default for loopback addresses)')
-    .option('--ca <file>', 'trust the PEM certificates in this file instead of the system’s');
+    .option('--ca <file>', 'trust the PEM certificates in this file instead of the system’s')
+    .option('--mirror <url>', 'ask there before the registry; may be given several times', collectText)
+    .option('--hosts-dir <dir>', 'mirrors and certificates as containerd has them (default: /etc/containerd/certs.d)')
+    .option('--credentials <command>', 'a program that says who to be, as docker’s credential helpers do');
+}
+
+function collectText(text: string, others: readonly string[] | undefined): readonly string[] {
+  return [...(others ?? []), text];
 }
 
 export function addJsonOption(command: Command): Command {
@@ -125,6 +135,9 @@ export function registryOptions(flags: RegistryFlags): RegistryOptions {
   return {
     ...(flags.plainHttp === undefined ? {} : { plainHttp: flags.plainHttp }),
     ...(flags.ca === undefined ? {} : { ca: readCertificates(flags.ca) }),
+    ...(flags.mirror === undefined ? {} : { mirrors: flags.mirror }),
+    ...(flags.hostsDir === undefined ? {} : { hostsDirectory: path.resolve(flags.hostsDir) }),
+    ...(flags.credentials === undefined ? {} : { credentialsCommand: flags.credentials.split(/\s+/).filter(Boolean) }),
   };
 }
 

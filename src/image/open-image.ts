@@ -8,7 +8,8 @@ import { type Manifest, parseManifest } from '../oci/manifest.ts';
 import { readDocument } from '../oci/read-document.ts';
 import { annotation, formatVersion } from './annotations.ts';
 import { fetchBootstrap } from './bootstrap-layer.ts';
-import { KeptDocuments } from './kept-documents.ts';
+import { type KeptAnswer, KeptDocuments } from './kept-documents.ts';
+import { OfflineSource } from './offline-source.ts';
 import { resolveManifest } from './resolve.ts';
 
 /** A sluice image, its metadata verified down to the manifest's digest. Immutable; holds no file or connection. */
@@ -16,6 +17,8 @@ export interface OpenImage {
   readonly reference: string;
   readonly raw: RawManifest;
   readonly manifest: Manifest;
+  /** Undefined: its place said which image it is. */
+  readonly resolvedFrom: KeptAnswer | undefined;
   readonly config: ImageConfig;
   /** Merkle root of the bootstrap. */
   readonly root: Digest;
@@ -31,6 +34,8 @@ export interface OpenImageOptions {
   readonly files?: FileStore | undefined;
   readonly platform?: Platform | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** No registry is asked for anything: what is not in `files` is SLUICE_OFFLINE. */
+  readonly offline?: boolean | undefined;
   /**
    * Called when the manifest is known, while config and bootstrap are still on their way: what else depends on it can
    * begin.
@@ -40,7 +45,7 @@ export interface OpenImageOptions {
 }
 
 /** An image that is known by digest, and of which nothing else was read. */
-export interface ResolvedImage extends Pick<OpenImage, 'reference' | 'raw' | 'manifest'> {
+export interface ResolvedImage extends Pick<OpenImage, 'reference' | 'raw' | 'manifest' | 'resolvedFrom'> {
   /** Its documents, kept where there is a place for them. */
   readonly documents: KeptDocuments | ImageSource;
 }
@@ -59,26 +64,33 @@ export async function openImage(source: ImageSource, options: OpenImageOptions =
 /** The first half of {@link openImage}: which image it is. */
 export async function resolveImage(source: ImageSource, options: OpenImageOptions = {}): Promise<ResolvedImage> {
   const { files, platform, signal } = options;
-  const documents = files === undefined ? source : new KeptDocuments(source, files);
+  const asked = reachable(source, options);
+  const documents = files === undefined ? asked : new KeptDocuments(asked, files);
   const raw = await resolveManifest(documents, platform, isSluice, signal);
-  return { reference: source.reference, raw, manifest: parseManifest(raw), documents };
+  const resolvedFrom = documents instanceof KeptDocuments ? documents.resolvedFrom : undefined;
+  return { reference: source.reference, raw, manifest: parseManifest(raw), documents, resolvedFrom };
 }
 
 /** The second half of {@link openImage}. */
 export async function openResolved(
   source: ImageSource,
-  { reference, raw, manifest, documents }: ResolvedImage,
+  { reference, raw, manifest, documents, resolvedFrom }: ResolvedImage,
   options: OpenImageOptions = {},
 ): Promise<OpenImage> {
   const { files, signal } = options;
   const { root, blobs, bootstrapLayer } = readAnnotations(reference, manifest);
   options.onManifest?.(raw.descriptor.digest, documents);
   const [bootstrap, config] = await Promise.all([
-    openBootstrap(source, root, bootstrapLayer, files, signal),
+    openBootstrap(reachable(source, options), root, bootstrapLayer, files, signal),
     readDocument(documents, manifest.config, signal).then(parseConfig),
   ]);
   checkDevices(bootstrap, blobs);
-  return { reference, raw, manifest, config, root, bootstrap, blobs, bootstrapLayer };
+  return { reference, raw, manifest, resolvedFrom, config, root, bootstrap, blobs, bootstrapLayer };
+}
+
+/** What may be read from: an image that lies on this machine always. */
+function reachable(source: ImageSource, { offline }: OpenImageOptions): ImageSource {
+  return offline && source.reference.startsWith('docker://') ? new OfflineSource(source.reference) : source;
 }
 
 /** Whether a manifest is of an image that sluice made. */

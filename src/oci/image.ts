@@ -67,11 +67,14 @@ export interface ImageSource extends BlobSource {
   readonly reference: string;
   /** Where its blobs can be read from, best first; undefined where there is only this one. */
   readonly places?: readonly BlobPlace[];
+  /** When credentials, or a token for them, were last obtained, ms since the epoch; undefined when none were needed. */
+  credentials?(): { readonly obtainedAt: number } | undefined;
   /**
    * The manifest the reference names: an index, or a manifest.
+   * @param patience - `short` for whoever has another answer: one try, of seconds
    * @throws {NotFoundError} SLUICE_IMAGE_NOT_FOUND
    */
-  resolve(signal?: AbortSignal): Promise<RawManifest>;
+  resolve(signal?: AbortSignal, patience?: 'short'): Promise<RawManifest>;
   /** A manifest of the same repository by descriptor. */
   readManifest(descriptor: Descriptor, signal?: AbortSignal): Promise<RawManifest>;
   /** Manifests whose `subject` is `digest`; empty where the place keeps none. */

@@ -1,20 +1,19 @@
 import { LRUCache } from 'lru-cache';
 import { RegistryError } from '../errors.ts';
-import { optionalStringAt, parseJsonObject } from '../oci/json.ts';
 import { parseChallenges } from './challenge.ts';
+import { CredentialSource } from './credential-source.ts';
 import type { Credentials } from './credentials.ts';
 import type { HttpResponse, HttpTransport } from './http-transport.ts';
-import { responseError } from './response-error.ts';
+import { Secrets } from './secrets.ts';
+import { basicHeader, TokenClient, type TokenService } from './token-service.ts';
 import { keepsPrivacy, parseUrl, redactUrl } from './url.ts';
 
 /** One token a scope, so one or two an image: a bound, not a size. */
 const maximumTokens = 256;
-/** What a token without `expires_in` lives. Source: distribution-spec token authentication. */
-const defaultLifetimeSeconds = 60;
-/** A token is renewed when this part of its life is over, so that none expires on the way. */
-const usableLife = 0.9;
-/** A token is some kilobytes. */
-const maximumAnswerBytes = 1024 * 1024;
+/** What is known by now; then with a new token; then with new credentials. */
+const maximumTries = 3;
+/** A token that is denied may be an old one; a registry that denies every token is not asked twice for each request. */
+const deniedFloorMs = 2_000;
 
 interface TokenEntry {
   /** Known once the exchange is done. */
@@ -22,13 +21,22 @@ interface TokenEntry {
   readonly promise: Promise<string>;
 }
 
-/** Where tokens come from, as the registry said it. */
-interface TokenService {
-  readonly realm: URL;
-  readonly service: string | undefined;
+type Scheme = { readonly kind: 'basic' } | ({ readonly kind: 'bearer' } & TokenService);
+
+/** One request that is to be sent with what the registry wants. */
+interface Call {
+  /** `repository:NAME:pull` */
+  readonly scopes: readonly string[];
+  readonly signal: AbortSignal | undefined;
+  readonly startedAt: number;
 }
 
-type Scheme = { readonly kind: 'basic' } | ({ readonly kind: 'bearer' } & TokenService);
+/** What a request was refused with. */
+interface Sent {
+  readonly header: string | undefined;
+  /** How many were sent before it. */
+  readonly tries: number;
+}
 
 /** Waits for what others wait for too; who leaves does not end it. */
 async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
@@ -46,78 +54,124 @@ async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined
   }
 }
 
-function basic(credentials: Credentials | undefined): string | undefined {
-  if (credentials?.kind !== 'password') return undefined;
-  return `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString('base64')}`;
-}
-
-function readToken(bytes: Uint8Array): { token: string; lifetimeMs: number } {
-  const answer = parseJsonObject(bytes, 'token');
-  const token = optionalStringAt(answer.token, 'token') || optionalStringAt(answer.access_token, 'token');
-  if (!token) throw new RegistryError('SLUICE_REGISTRY_PROTOCOL', 'Cannot log in: the answer holds no token');
-  const seconds = typeof answer.expires_in === 'number' ? answer.expires_in : defaultLifetimeSeconds;
-  return { token, lifetimeMs: Math.max(1, seconds) * 1000 };
-}
-
 /**
- * Gets and keeps what a registry wants in the Authorization header, for one registry.
+ * Sends requests with the Authorization header that a registry wants, for one registry.
  * Tokens are kept in memory, a scope each, until shortly before they expire; requests that need the same one share
- * one exchange.
+ * one exchange. What is refused is replaced: first the token, then the credentials. Nothing that failed is kept.
  */
 export class Authorizer {
-  readonly #transport: HttpTransport;
   readonly #registry: URL;
-  readonly #credentials: () => Promise<Credentials | undefined>;
+  readonly #secrets = new Secrets();
+  readonly #credentials: CredentialSource;
+  readonly #service: TokenClient;
   readonly #tokens = new LRUCache<string, TokenEntry>({ max: maximumTokens });
   #scheme: Scheme | undefined;
+  #deniedAt = Number.NEGATIVE_INFINITY;
 
-  /** @param credentials - asked when the registry first wants any */
-  constructor(transport: HttpTransport, registry: URL, credentials: () => Promise<Credentials | undefined>) {
-    this.#transport = transport;
+  /** @param find - looks up credentials, when the registry first wants any */
+  constructor(transport: HttpTransport, registry: URL, find: () => Promise<Credentials | undefined>) {
     this.#registry = registry;
-    this.#credentials = credentials;
+    this.#credentials = new CredentialSource(find, this.#secrets);
+    this.#service = new TokenClient(transport, this.#credentials, this.#secrets);
+  }
+
+  /** What must not be read in what the registry says. */
+  get secrets(): Secrets {
+    return this.#secrets;
+  }
+
+  /** When a token, or the credentials themselves where there are no tokens, were last obtained: ms since the epoch. */
+  get obtainedAt(): number | undefined {
+    return this.#service.obtainedAt ?? this.#credentials.obtainedAt;
   }
 
   /**
-   * The header for a request, as far as it is known by now: nothing before the first {@link learn}.
-   * @param scopes - `repository:NAME:pull`
+   * @param request - sends the request with this header; called up to three times
+   * @returns the last answer; 401 and 403 when there is nothing better to send
+   * @throws {RegistryError} any code, of the token service
    */
-  async header(scopes: readonly string[], signal?: AbortSignal): Promise<string | undefined> {
+  async send(
+    request: (header: string | undefined) => Promise<HttpResponse>,
+    scopes: readonly string[],
+    signal: AbortSignal | undefined,
+  ): Promise<HttpResponse> {
+    const call = { scopes, signal, startedAt: performance.now() };
+    let header = await this.#header(call);
+    for (let tries = 0; ; tries++) {
+      const response = await request(header);
+      const isRefused = response.status === 401 || (response.status === 403 && header !== undefined);
+      if (!isRefused || tries + 1 === maximumTries) return response;
+      const better = await this.#better(response, { header, tries }, call).catch(async (error: unknown) => {
+        await response.discard();
+        throw error;
+      });
+      if (better === undefined) return response;
+      await response.discard();
+      header = better;
+    }
+  }
+
+  /** As far as it is known by now: nothing before the first challenge. */
+  async #header(call: Call): Promise<string | undefined> {
     if (this.#scheme === undefined) return undefined;
-    if (this.#scheme.kind === 'basic') return basic(await this.#credentials());
-    return abortable(this.#token(this.#scheme, scopes), signal);
+    if (this.#scheme.kind === 'basic') return basicHeader(await abortable(this.#credentials.get(), call.signal));
+    return abortable(this.#token(this.#scheme, call.scopes), call.signal);
   }
 
-  /**
-   * Takes in a 401.
-   *
-   * @param sent - the header the request had
-   * @returns whether asking {@link header} again may give a better one
-   */
-  learn(response: HttpResponse, scopes: readonly string[], sent: string | undefined): boolean {
+  /** @returns undefined when there is nothing better than what was refused */
+  async #better(response: HttpResponse, sent: Sent, call: Call): Promise<string | undefined> {
+    if (response.status === 401 && !this.#learn(response)) return undefined;
+    const isNew =
+      this.#scheme?.kind === 'basic'
+        ? await this.#renewBasic(sent, call)
+        : await this.#renewToken(response.status, sent, call);
+    return isNew ? this.#header(call) : undefined;
+  }
+
+  async #renewBasic(sent: Sent, call: Call): Promise<boolean> {
+    const credentials = await this.#credentials.get();
+    const header = basicHeader(credentials);
+    if (header !== undefined && header !== sent.header) return true;
+    return this.#credentials.renew(credentials, call.startedAt);
+  }
+
+  async #renewToken(status: number, sent: Sent, call: Call): Promise<boolean> {
+    const key = call.scopes.join(' ');
+    // None yet, or another request has replaced the one that was refused here.
+    if (sent.header === undefined || this.#tokens.get(key)?.header !== sent.header) return true;
+    if (status === 401 && sent.tries > 0) {
+      // It was new: what it was got with is not good enough.
+      if (!(await this.#credentials.renew(await this.#credentials.get(), call.startedAt))) return false;
+    } else if (status === 403) {
+      const now = performance.now();
+      if (now - this.#deniedAt < deniedFloorMs) return false;
+      this.#deniedAt = now;
+      await this.#credentials.renew(await this.#credentials.get(), call.startedAt);
+    }
+    if (this.#tokens.get(key)?.header === sent.header) this.#tokens.delete(key);
+    return true;
+  }
+
+  /** Takes in what a 401 wants. @returns whether it is anything known */
+  #learn(response: HttpResponse): boolean {
     const challenges = response.headers('www-authenticate').flatMap(parseChallenges);
     const bearer = challenges.find(({ scheme, parameters }) => scheme === 'bearer' && parameters.realm);
     if (bearer !== undefined) {
       const { realm = '', service } = bearer.parameters;
       this.#scheme = { kind: 'bearer', realm: this.#checkRealm(realm), service };
-      const key = scopes.join(' ');
-      // Another request may have replaced the token that was refused here.
-      if (sent !== undefined && this.#tokens.get(key)?.header === sent) this.#tokens.delete(key);
       return true;
     }
-    if (challenges.some(({ scheme }) => scheme === 'basic')) {
-      this.#scheme = { kind: 'basic' };
-      return sent === undefined;
-    }
-    return false;
+    if (!challenges.some(({ scheme }) => scheme === 'basic')) return false;
+    this.#scheme = { kind: 'basic' };
+    return true;
   }
 
   /** Credentials go where the registry says; it must not say: over there, and in the clear. */
   #checkRealm(realm: string): URL {
     const url = parseUrl(realm, this.#registry);
     if (url === undefined || !keepsPrivacy(url, this.#registry)) {
-      const shown = url === undefined ? realm.slice(0, 100) : redactUrl(url);
-      throw new RegistryError('SLUICE_REGISTRY_PROTOCOL', `Cannot log in: token service "${shown}" is no https URL`);
+      const shown = url === undefined ? '' : ` "${this.#secrets.hide(redactUrl(url))}"`;
+      throw new RegistryError('SLUICE_REGISTRY_PROTOCOL', `Cannot log in: token service${shown} is no https URL`);
     }
     return url;
   }
@@ -127,50 +181,17 @@ export class Authorizer {
     const key = scopes.join(' ');
     const known = this.#tokens.get(key);
     if (known !== undefined) return known.promise;
-    const fetched = this.#fetchToken(service, scopes);
-    const entry: TokenEntry = { promise: fetched.then(({ token }) => `Bearer ${token}`) };
+    const requested = this.#service.request(service, scopes);
+    const entry: TokenEntry = { promise: requested.then(({ header }) => header) };
     this.#tokens.set(key, entry);
-    fetched.then(
-      ({ token, lifetimeMs }) => {
-        entry.header = `Bearer ${token}`;
-        this.#tokens.set(key, entry, { ttl: lifetimeMs * usableLife });
+    requested.then(
+      ({ header, usableMs }) => {
+        entry.header = header;
+        // Counted from its arrival on the clock that does not jump.
+        this.#tokens.set(key, entry, { ttl: usableMs });
       },
       () => this.#tokens.delete(key),
     );
     return entry.promise;
-  }
-
-  async #fetchToken(service: TokenService, scopes: readonly string[]) {
-    const credentials = await this.#credentials();
-    const response =
-      credentials?.kind === 'identity-token'
-        ? await this.#exchange(service, scopes, credentials.token)
-        : await this.#ask(service, scopes, basic(credentials));
-    const body = await response.bytes(maximumAnswerBytes);
-    if (response.status !== 200) {
-      const failed = { status: response.status, url: response.url, retryAfter: response.header('retry-after'), body };
-      throw responseError(failed, 'log in', 'SLUICE_IMAGE_NOT_FOUND');
-    }
-    return readToken(body);
-  }
-
-  #ask(service: TokenService, scopes: readonly string[], authorization: string | undefined) {
-    const url = new URL(service.realm);
-    if (service.service !== undefined) url.searchParams.set('service', service.service);
-    for (const scope of scopes) url.searchParams.append('scope', scope);
-    return this.#transport.send({ method: 'GET', url, headers: authorization ? { authorization } : {} });
-  }
-
-  /** Source: distribution-spec token authentication, OAuth2. */
-  #exchange(service: TokenService, scopes: readonly string[], refreshToken: string) {
-    const form = new URLSearchParams({
-      grant_type: 'refresh_token',
-      client_id: 'sluice',
-      scope: scopes.join(' '),
-      refresh_token: refreshToken,
-      ...(service.service === undefined ? {} : { service: service.service }),
-    });
-    const headers = { 'content-type': 'application/x-www-form-urlencoded' };
-    return this.#transport.send({ method: 'POST', url: service.realm, headers, body: form.toString() });
   }
 }

@@ -4,6 +4,7 @@ import { IntegrityError, RegistryError } from '../errors.ts';
 import type { ByteRange, Descriptor } from '../oci/image.ts';
 import type { HttpResponse } from './http-transport.ts';
 import { type RegistryClient, statusOf } from './registry-client.ts';
+import type { RetryPolicy } from './registry-options.ts';
 import { retryDelayMs } from './retry.ts';
 import { redactUrl } from './url.ts';
 
@@ -34,8 +35,16 @@ export class BlobReader {
     this.#repository = repository;
   }
 
-  /** As `BlobSource.readBlob`: unverified, exactly the range. Every byte that arrives renews the patience. */
-  async *read(descriptor: Descriptor, range?: ByteRange, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+  /**
+   * As `BlobSource.readBlob`: unverified, exactly the range. Every byte that arrives renews the patience.
+   * @param policy - how hard to try, if not as ever
+   */
+  async *read(
+    descriptor: Descriptor,
+    range?: ByteRange,
+    signal?: AbortSignal,
+    policy: RetryPolicy = this.#client.retryPolicy,
+  ): AsyncGenerator<Uint8Array> {
     const { start, end } = range ?? { start: 0, end: descriptor.size };
     if (!(start >= 0 && start <= end && end <= descriptor.size)) {
       throw new RangeError(`Range ${start}–${end} is outside of ${descriptor.digest}, ${descriptor.size} bytes`);
@@ -52,7 +61,7 @@ export class BlobReader {
           since = performance.now();
         }
       } catch (error) {
-        const delay = retryDelayMs(error, this.#client.retryPolicy, failed, performance.now() - since);
+        const delay = retryDelayMs(error, policy, failed, performance.now() - since);
         if (delay === undefined) throw error;
         failed++;
         await sleep(delay, undefined, signal ? { signal } : {});
@@ -101,7 +110,7 @@ export class BlobReader {
         if (!expired.has(statusOf(error))) throw error;
       }
     }
-    const target = new URL(`/v2/${this.#repository}/blobs/${digest}`, this.#client.url);
+    const target = this.#client.urlOf(`${this.#repository}/blobs/${digest}`);
     const response = await this.#client.call({ ...call, target });
     if (response.url.href !== target.href) this.#locations.set(digest, response.url);
     return response;
@@ -116,11 +125,12 @@ export class BlobReader {
     const content = parseContentRange(response.header('content-range'));
     const length = response.header('content-length');
     const total = response.status === 206 ? content?.total : length === undefined ? undefined : Number(length);
-    const url = redactUrl(response.url);
+    const url = this.#client.secrets.hide(redactUrl(response.url));
     if (encoding !== 'identity') {
+      void response.discard();
       throw new RegistryError(
         'SLUICE_REGISTRY_PROTOCOL',
-        `Cannot read "${url}": encoded as "${encoding.slice(0, 40)}"`,
+        `Cannot read "${url}": encoded as "${this.#client.secrets.hide(encoding).slice(0, 40)}"`,
       );
     }
     const wrong = response.status === 206 && (content?.start !== range.start || content.end > range.end);
@@ -129,7 +139,7 @@ export class BlobReader {
     if (wrong) {
       throw new RegistryError(
         'SLUICE_REGISTRY_RANGE',
-        `Cannot read "${url}": asked for bytes ${range.start}–${range.end}, got "${response.header('content-range') ?? 'no range'}"`,
+        `Cannot read "${url}": asked for bytes ${range.start}–${range.end}, got "${this.#client.secrets.hide(response.header('content-range') ?? 'no range').slice(0, 100)}"`,
         { facts: { url, start: range.start, end: range.end } },
       );
     }

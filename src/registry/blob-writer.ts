@@ -69,7 +69,7 @@ export class BlobWriter {
     // A redirect says that the blob is there; the URL it names is often signed for GET only.
     const response = await this.#call({
       method: 'HEAD',
-      target: `/v2/${this.#repository}/blobs/${descriptor.digest}`,
+      target: this.#client.urlOf(`${this.#repository}/blobs/${descriptor.digest}`),
       expect: [200, 301, 302, 303, 307, 308, 404],
       action: `look for blob ${descriptor.digest}`,
       retry: true,
@@ -100,7 +100,7 @@ export class BlobWriter {
     try {
       const response = await this.#call({
         method: 'POST',
-        target: `/v2/${this.#repository}/blobs/uploads/?${query}`,
+        target: this.#client.urlOf(`${this.#repository}/blobs/uploads/?${query}`),
         scopes: [this.#scope, `repository:${fromRepository}:pull`],
         expect: [201, 202],
         action: `mount blob ${digest}`,
@@ -142,7 +142,7 @@ export class BlobWriter {
   async #start(descriptor: Descriptor, signal?: AbortSignal): Promise<Session> {
     const response = await this.#call({
       method: 'POST',
-      target: `/v2/${this.#repository}/blobs/uploads/`,
+      target: this.#client.urlOf(`${this.#repository}/blobs/uploads/`),
       expect: [202],
       action: `upload blob ${descriptor.digest}`,
       signal,

@@ -3,7 +3,8 @@ import { homedir } from 'node:os';
 import path from 'node:path';
 import { FormatError } from '../errors.ts';
 import { type Json, type JsonObject, objectAt, optionalStringAt, parseJsonObject } from '../oci/json.ts';
-import { askHelper } from './credential-helper.ts';
+import { askHelper } from './credential-program.ts';
+import type { Environment } from './registry-options.ts';
 
 /** What a registry is told about who asks. Never logged, never written. */
 export type Credentials =
@@ -14,7 +15,7 @@ export type Credentials =
 const dockerHub: readonly string[] = ['docker.io', 'index.docker.io', 'registry-1.docker.io'];
 
 /** In the order they are asked; the first that knows the host wins. Source: containers-auth.json(5), docker-login(1). */
-function credentialFiles(environment: NodeJS.ProcessEnv): string[] {
+function credentialFiles(environment: Environment): string[] {
   const home = environment.HOME ?? homedir();
   const config = environment.XDG_CONFIG_HOME ?? path.join(home, '.config');
   const runtime = environment.XDG_RUNTIME_DIR ?? `/run/containers/${process.getuid?.() ?? 0}`;
@@ -32,7 +33,8 @@ async function readConfig(file: string): Promise<JsonObject | undefined> {
   try {
     return parseJsonObject(await readFile(file), `"${file}"`);
   } catch (error) {
-    if (error instanceof FormatError) throw new FormatError('SLUICE_CONFIG_INVALID', error.message, { cause: error });
+    // Without the cause: the JSON parser quotes what it cannot parse, and this file holds passwords.
+    if (error instanceof FormatError) throw new FormatError('SLUICE_CONFIG_INVALID', error.message);
     // Most of the files do not exist, and one that is not ours to read says nothing to us.
     return undefined;
   }
@@ -70,13 +72,14 @@ async function fromConfig(
   file: string,
   host: string,
   keys: string[],
+  environment: Environment,
 ): Promise<Credentials | undefined> {
   const helpers = config.credHelpers ? objectAt(config.credHelpers, `"${file}" credHelpers`) : {};
   const helper = optionalStringAt(keys.map((key) => helpers[key]).find(Boolean), `"${file}" credHelpers`);
-  if (helper) return askHelper(helper, host);
+  if (helper) return askHelper(helper, host, environment);
   const store = optionalStringAt(config.credsStore, `"${file}" credsStore`);
   const stored = store
-    ? await askHelper(store, dockerHub.includes(host) ? 'https://index.docker.io/v1/' : host)
+    ? await askHelper(store, dockerHub.includes(host) ? 'https://index.docker.io/v1/' : host, environment)
     : undefined;
   if (stored) return stored;
   const entries = config.auths ? Object.entries(objectAt(config.auths, `"${file}" auths`)) : [];
@@ -92,7 +95,8 @@ async function fromConfig(
 /**
  * Looks up who to be at a registry, in docker's and podman's own files and through their credential helpers.
  *
- * @param environment - where to find the files: HOME, DOCKER_CONFIG, REGISTRY_AUTH_FILE, XDG_RUNTIME_DIR, XDG_CONFIG_HOME
+ * @param environment - where to find the files and helpers: HOME, DOCKER_CONFIG, REGISTRY_AUTH_FILE, XDG_RUNTIME_DIR,
+ *   XDG_CONFIG_HOME, PATH
  * @returns `undefined` when nobody knows the host
  * @throws {FormatError} SLUICE_CONFIG_INVALID for a file that is there but broken
  * @throws {RegistryError} SLUICE_REGISTRY_UNAUTHORIZED when a helper fails
@@ -100,12 +104,12 @@ async function fromConfig(
 export async function findCredentials(
   host: string,
   repository: string,
-  environment: NodeJS.ProcessEnv = process.env,
+  environment: Environment = process.env,
 ): Promise<Credentials | undefined> {
   const keys = keysFor(host, repository);
   for (const file of credentialFiles(environment)) {
     const config = await readConfig(file);
-    const credentials = config && (await fromConfig(config, file, host, keys));
+    const credentials = config && (await fromConfig(config, file, host, keys, environment));
     if (credentials) return credentials;
   }
   return undefined;

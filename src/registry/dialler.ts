@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
+import type { SecureOptions } from './connections.ts';
 
 /** How long a connection may take to come up, and how long one that is up waits for its first request. */
 const patienceMs = 10_000;
@@ -16,18 +17,18 @@ interface Dialled {
  * is on its way, after which several will follow at once. Each saves a round trip, or three with TLS.
  */
 export class Dialler {
-  readonly #ca: string | undefined;
+  readonly #secure: (url: URL) => SecureOptions;
   readonly #dialled = new Map<string, Dialled[]>();
 
-  /** @param ca - PEM certificates to trust instead of the system's */
-  constructor(ca: string | undefined) {
-    this.#ca = ca;
+  /** @param secure - asked for https alone */
+  constructor(secure: (url: URL) => SecureOptions) {
+    this.#secure = secure;
   }
 
   /** Begins to connect, the first time an origin is named; a connection that nobody takes closes after some seconds. */
   dial(url: URL, count: number): void {
     if (this.#dialled.has(url.origin)) return;
-    const dialled = Array.from({ length: count }, () => open(url, this.#ca));
+    const dialled = Array.from({ length: count }, () => open(url, this.#secure));
     this.#dialled.set(url.origin, dialled);
   }
 
@@ -49,9 +50,9 @@ export class Dialler {
   }
 }
 
-function open(url: URL, ca: string | undefined): Dialled {
+function open(url: URL, secure: (url: URL) => SecureOptions): Dialled {
   const tls = url.protocol === 'https:';
-  const socket = tls ? connectTls(url, ca) : connectTcp({ host: hostOf(url), port: Number(url.port || 80) });
+  const socket = tls ? connectTls(url, secure(url)) : connectTcp({ host: hostOf(url), port: Number(url.port || 80) });
   const late = Object.assign(new Error('connect timeout'), { code: 'ETIMEDOUT' });
   socket.setNoDelay(true).setKeepAlive(true, keepAliveMs);
   socket.setTimeout(patienceMs, () => socket.destroy(late));
@@ -63,15 +64,14 @@ function open(url: URL, ca: string | undefined): Dialled {
 }
 
 /** Loaded for https alone. */
-function connectTls(url: URL, ca: string | undefined): Socket {
+function connectTls(url: URL, secure: SecureOptions): Socket {
   const host = hostOf(url);
   return process.getBuiltinModule('node:tls').connect({
     host,
     port: Number(url.port || 443),
     // Source: RFC 6066, section 3: an address is no server name.
     servername: isIP(host) === 0 ? host : '',
-    ALPNProtocols: ['http/1.1'],
-    ...(ca === undefined ? {} : { ca }),
+    ...secure,
   });
 }
 

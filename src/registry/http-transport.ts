@@ -1,15 +1,11 @@
-import type { Agent, Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 import { RegistryError, UsageError } from '../errors.ts';
-import { Dialler } from './dialler.ts';
+import { type RequestEnded, registryChannels } from './channels.ts';
+import { Connections } from './connections.ts';
+import type { RegistryHost } from './registry-host.ts';
+import type { RegistryOptions } from './registry-options.ts';
 import { networkError } from './response-error.ts';
-import { loadUndici } from './undici.ts';
 import { redactUrl } from './url.ts';
-
-const defaultConnections = 8;
-const defaultStallMs = 30_000;
-const connectMs = 10_000;
-/** Longer than the pauses of a container that starts, shorter than what load balancers keep (60 s). */
-const keepAliveMs = 30_000;
 
 export interface HttpRequest {
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -27,8 +23,10 @@ export class HttpResponse {
   readonly #headers: Dispatcher.ResponseData['headers'];
   readonly #body: Dispatcher.ResponseData['body'];
   readonly #signal: AbortSignal | undefined;
+  #bytes = 0;
 
-  constructor(request: HttpRequest, response: Dispatcher.ResponseData) {
+  /** @param startedAt - on the clock of `performance` */
+  constructor(request: HttpRequest, response: Dispatcher.ResponseData, startedAt: number) {
     this.url = request.url;
     this.status = response.statusCode;
     this.#headers = response.headers;
@@ -36,6 +34,9 @@ export class HttpResponse {
     this.#signal = request.signal;
     // The error reaches whoever reads; without a listener a discarded body's error would end the process.
     this.#body.on('error', () => {});
+    if (registryChannels.request.hasSubscribers) {
+      this.#body.once('close', () => publish(this.url, this.status, startedAt, this.#bytes));
+    }
   }
 
   /** @param name - in lower case; of a header that is there twice, the first */
@@ -54,7 +55,10 @@ export class HttpResponse {
    */
   async *chunks(): AsyncGenerator<Uint8Array> {
     try {
-      for await (const chunk of this.#body) yield chunk as Uint8Array;
+      for await (const chunk of this.#body as AsyncIterable<Uint8Array>) {
+        this.#bytes += chunk.byteLength;
+        yield chunk;
+      }
     } catch (error) {
       throw networkError(error, this.url, this.#signal);
     }
@@ -86,52 +90,40 @@ export class HttpResponse {
   }
 }
 
-export interface HttpTransportOptions {
-  readonly ca?: string | undefined;
-  readonly connections?: number | undefined;
-  readonly stallMs?: number | undefined;
+function publish(url: URL, status: number, startedAt: number, bytes: number): void {
+  const event: RequestEnded = { host: url.host, status, durationMs: performance.now() - startedAt, bytes };
+  registryChannels.request.publish(event);
 }
 
 /** Single HTTP exchanges over kept connections. Neither redirects, authentication nor retries: those are its callers'. */
 export class HttpTransport {
-  readonly #options: Agent.Options & { readonly connections: number };
-  readonly #dialler: Dialler;
-  #agent: Agent | undefined;
+  readonly #connections: Connections;
   #isClosed = false;
 
-  constructor(options: HttpTransportOptions) {
-    const stallMs = options.stallMs ?? defaultStallMs;
-    this.#dialler = new Dialler(options.ca);
-    this.#options = {
-      connections: options.connections ?? defaultConnections,
-      pipelining: 1,
-      keepAliveTimeout: keepAliveMs,
-      headersTimeout: stallMs,
-      bodyTimeout: stallMs,
-      allowH2: false,
-      connect: { timeout: connectMs, ...(options.ca === undefined ? {} : { ca: options.ca }) },
-    };
+  constructor(host: RegistryHost, options: RegistryOptions) {
+    this.#connections = new Connections(host, options);
   }
 
   /** Opens connections for requests to come. Nothing happens when there were requests to this origin before. */
   dial(origin: URL, connections: number): void {
-    this.#dialler.dial(origin, Math.min(connections, this.#options.connections));
+    this.#connections.dial(origin, connections);
   }
 
   /**
    * @throws {RegistryError} SLUICE_REGISTRY_UNREACHABLE, SLUICE_REGISTRY_TIMEOUT, SLUICE_REGISTRY_PROTOCOL; a status
    * is never an error here
-   * @throws {UsageError} SLUICE_CANCELLED once it is closed: nothing is gained by trying again
+   * @throws {UsageError} SLUICE_CANCELLED once it is closed: nothing is gained by trying again; SLUICE_OPTION_INVALID
+   * for a proxy that is none
    */
   async send(request: HttpRequest): Promise<HttpResponse> {
     const { url, method, headers, body, signal } = request;
     signal?.throwIfAborted();
     if (this.#isClosed)
       throw new UsageError('SLUICE_CANCELLED', `Cannot reach "${redactUrl(url)}": it was closed here`);
+    const dispatcher = this.#connections.dispatcher(url);
+    const startedAt = performance.now();
     try {
-      this.#dialler.dial(url, 1);
-      this.#agent ??= openAgent(this.#options, this.#dialler);
-      const response = await this.#agent.request({
+      const response = await dispatcher.request({
         origin: url.origin,
         path: `${url.pathname}${url.search}`,
         method,
@@ -142,8 +134,9 @@ export class HttpTransport {
         reset: false,
         ...(signal ? { signal } : {}),
       });
-      return new HttpResponse(request, response);
+      return new HttpResponse(request, response, startedAt);
     } catch (error) {
+      if (registryChannels.request.hasSubscribers) publish(url, 0, startedAt, 0);
       throw networkError(error, url, signal);
     }
   }
@@ -151,25 +144,6 @@ export class HttpTransport {
   /** Requests under way fail, and all later ones. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    this.#dialler.close();
-    await this.#agent?.destroy();
+    await this.#connections.close();
   }
-}
-
-/** Loads undici with the first request: the mount of a known image need not wait for it. */
-function openAgent(options: Agent.Options, dialler: Dialler): Agent {
-  const { Agent, buildConnector } = loadUndici();
-  const connect = buildConnector(typeof options.connect === 'object' ? options.connect : {});
-  return new Agent({
-    ...options,
-    connect: (target, callback) => {
-      const dialled = dialler.take(`${target.protocol}//${target.host}`);
-      if (dialled === undefined) connect(target, callback);
-      else
-        dialled.then(
-          (socket) => callback(null, socket),
-          (error) => callback(error, null),
-        );
-    },
-  });
 }

@@ -8,6 +8,7 @@ import { isIndex, isManifest, manifestMediaTypes, mediaType } from '../oci/media
 import { describeReferrer, type Referrer, referrersTag } from '../oci/referrer.ts';
 import type { HttpResponse } from './http-transport.ts';
 import type { RegistryCall, RegistryClient } from './registry-client.ts';
+import type { RetryPolicy } from './registry-options.ts';
 import { retrying } from './retry.ts';
 import { parseUrl } from './url.ts';
 
@@ -20,8 +21,9 @@ const maximumReferrers = 10_000;
 async function document(
   client: RegistryClient,
   call: RegistryCall,
+  policy: RetryPolicy = client.retryPolicy,
 ): Promise<{ response: HttpResponse; bytes: Uint8Array }> {
-  return retrying(client.retryPolicy, call.signal, async () => {
+  return retrying(policy, call.signal, async () => {
     const response = await client.call({ ...call, retry: false });
     return { response, bytes: await response.bytes(maximumJsonBytes) };
   });
@@ -31,6 +33,15 @@ function mismatch(what: string, expected: string, actual: string): IntegrityErro
   return new IntegrityError('SLUICE_DIGEST_MISMATCH', `Cannot use ${what}: want ${expected}, have ${actual}`, {
     facts: { expected, actual },
   });
+}
+
+/** Source: OCI distribution-spec 1.1, "Listing Referrers". A mirror goes on being asked on behalf of the registry. */
+function nextPage(response: HttpResponse, page: URL): URL | undefined {
+  const [, link] = /<([^>]+)>\s*;\s*rel="?next"?/.exec(response.header('link') ?? '') ?? [];
+  const next = link === undefined ? undefined : parseUrl(link, page);
+  const namespace = page.searchParams.get('ns');
+  if (namespace !== null) next?.searchParams.set('ns', namespace);
+  return next;
 }
 
 /** Manifests and indexes of one repository. */
@@ -51,27 +62,29 @@ export class ManifestStore {
    *
    * @param reference - a tag or a digest
    * @param type - its media type when a descriptor says it; else the registry's word, else the document's own
+   * @param policy - how hard to try, if not as ever
    * @throws {NotFoundError} SLUICE_IMAGE_NOT_FOUND
    * @throws {IntegrityError} SLUICE_DIGEST_MISMATCH
    */
-  async get(reference: string, type?: string, signal?: AbortSignal): Promise<RawManifest> {
+  async get(reference: string, type?: string, signal?: AbortSignal, policy?: RetryPolicy): Promise<RawManifest> {
     const what = `manifest "${this.#repository}:${reference}"`;
-    const { response, bytes } = await document(this.#client, {
+    const call: RegistryCall = {
       method: 'GET',
-      target: `/v2/${this.#repository}/manifests/${reference}`,
+      target: this.#client.urlOf(`${this.#repository}/manifests/${reference}`),
       headers: { accept: type ?? manifestMediaTypes.join(', ') },
       scopes: this.#scopes,
       expect: [200],
       action: `read ${what}`,
       missing: 'SLUICE_IMAGE_NOT_FOUND',
       signal,
-    });
+    };
+    const { response, bytes } = await document(this.#client, call, policy);
     const served = response.header('content-type')?.split(';')[0]?.trim() ?? '';
     const known = isIndex(served) || isManifest(served);
     const descriptor = describeBytes(type ?? (known ? served : sniffMediaType(bytes, what)), bytes);
     const promised = reference.startsWith('sha256:') ? reference : response.header('docker-content-digest');
     if (promised?.startsWith('sha256:') && promised !== descriptor.digest) {
-      throw mismatch(what, promised, descriptor.digest);
+      throw mismatch(what, this.#client.secrets.hide(promised).slice(0, 100), descriptor.digest);
     }
     return { descriptor, bytes };
   }
@@ -104,11 +117,16 @@ export class ManifestStore {
    * are asked for at once, so that either costs one round trip.
    * Source: OCI distribution-spec 1.1, "Listing Referrers", "Unavailable Referrers API".
    */
-  async referrers(digest: Digest, artifactType?: string, signal?: AbortSignal): Promise<readonly Descriptor[]> {
-    const fallback = this.#fallback(digest, signal);
+  async referrers(
+    digest: Digest,
+    artifactType?: string,
+    signal?: AbortSignal,
+    policy?: RetryPolicy,
+  ): Promise<readonly Descriptor[]> {
+    const fallback = this.#fallback(digest, signal, policy);
     // Nobody waits for it where the API answers.
     fallback.catch(() => undefined);
-    const found = (await this.#referrersApi(digest, artifactType, signal)) ?? (await fallback);
+    const found = (await this.#referrersApi(digest, artifactType, signal, policy)) ?? (await fallback);
     return artifactType === undefined ? found : found.filter((entry) => entry.artifactType === artifactType);
   }
 
@@ -118,7 +136,7 @@ export class ManifestStore {
     const what = `manifest "${this.#repository}:${reference}"`;
     const response = await this.#client.call({
       method: 'PUT',
-      target: `/v2/${this.#repository}/manifests/${reference}`,
+      target: this.#client.urlOf(`${this.#repository}/manifests/${reference}`),
       headers: { 'content-type': type },
       body: manifest.bytes,
       scopes: this.#scopes,
@@ -137,13 +155,14 @@ export class ManifestStore {
   async #referrersApi(
     digest: Digest,
     artifactType: string | undefined,
-    signal?: AbortSignal,
+    signal: AbortSignal | undefined,
+    policy: RetryPolicy | undefined,
   ): Promise<readonly Descriptor[] | undefined> {
     const query = artifactType === undefined ? '' : `?artifactType=${encodeURIComponent(artifactType)}`;
-    let target = new URL(`/v2/${this.#repository}/referrers/${digest}${query}`, this.#client.url);
+    let target = this.#client.urlOf(`${this.#repository}/referrers/${digest}${query}`);
     const found: Descriptor[] = [];
     for (let page = 0; page < maximumPages; page++) {
-      const { response, bytes } = await document(this.#client, {
+      const call: RegistryCall = {
         method: 'GET',
         target,
         headers: { accept: mediaType.ociIndex },
@@ -151,21 +170,21 @@ export class ManifestStore {
         expect: [200, 404, 405],
         action: `list referrers of ${digest}`,
         signal,
-      });
+      };
+      const { response, bytes } = await document(this.#client, call, policy);
       if (response.status !== 200) return page === 0 ? undefined : found;
       found.push(...parseIndex({ descriptor: describeBytes(mediaType.ociIndex, bytes), bytes }).manifests);
       if (found.length > maximumReferrers) return found.slice(0, maximumReferrers);
-      const [, link] = /<([^>]+)>\s*;\s*rel="?next"?/.exec(response.header('link') ?? '') ?? [];
-      const next = link === undefined ? undefined : parseUrl(link, target);
+      const next = nextPage(response, target);
       if (next === undefined) return found;
       target = next;
     }
     return found;
   }
 
-  async #fallback(digest: Digest, signal?: AbortSignal): Promise<readonly Descriptor[]> {
+  async #fallback(digest: Digest, signal?: AbortSignal, policy?: RetryPolicy): Promise<readonly Descriptor[]> {
     try {
-      return parseIndex(await this.get(referrersTag(digest), undefined, signal)).manifests;
+      return parseIndex(await this.get(referrersTag(digest), undefined, signal, policy)).manifests;
     } catch (error) {
       if (error instanceof NotFoundError) return [];
       throw error;
@@ -189,7 +208,7 @@ export class ManifestStore {
     try {
       const response = await this.#client.call({
         method: 'DELETE',
-        target: `/v2/${this.#repository}/manifests/${digest}`,
+        target: this.#client.urlOf(`${this.#repository}/manifests/${digest}`),
         scopes: [`repository:${this.#repository}:pull,push,delete`],
         expect: [202],
         action: `delete manifest ${digest}`,

@@ -2,6 +2,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { Descriptor, RawManifest, ReferrerTarget } from '../oci/image.ts';
 import { formatReference, type RegistryReference } from '../oci/reference.ts';
 import { BlobWriter } from './blob-writer.ts';
+import { registryHosts } from './hosts.ts';
 import { ManifestStore } from './manifests.ts';
 import { RegistryClient } from './registry-client.ts';
 import type { RegistryOptions } from './registry-options.ts';
@@ -14,7 +15,8 @@ class RegistryReferrerTarget implements ReferrerTarget {
 
   constructor(reference: RegistryReference, options: RegistryOptions) {
     this.reference = formatReference(reference);
-    this.#client = new RegistryClient(reference, options);
+    const { registry } = registryHosts(reference, options);
+    this.#client = new RegistryClient(registry, reference.repository, options);
     this.#manifests = new ManifestStore(this.#client, reference.repository, 'pull,push');
     this.#blobs = new BlobWriter(this.#client, reference.repository);
   }

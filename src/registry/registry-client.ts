@@ -1,11 +1,12 @@
-import { NotFoundError, RegistryError, UsageError } from '../errors.ts';
-import type { RegistryReference } from '../oci/reference.ts';
+import { NotFoundError, RegistryError } from '../errors.ts';
 import { Authorizer } from './authorizer.ts';
-import { findCredentials } from './credentials.ts';
+import { credentialFinder } from './credential-source.ts';
 import { type HttpRequest, type HttpResponse, HttpTransport } from './http-transport.ts';
+import type { RegistryHost } from './registry-host.ts';
 import { defaultRetryPolicy, type RegistryOptions, type RetryPolicy } from './registry-options.ts';
 import { responseError } from './response-error.ts';
 import { retrying } from './retry.ts';
+import type { Secrets } from './secrets.ts';
 import { keepsPrivacy, parseUrl, redactUrl } from './url.ts';
 
 /** A longer chain is a loop. */
@@ -15,8 +16,8 @@ const maximumErrorBytes = 64 * 1024;
 
 export interface RegistryCall {
   readonly method: HttpRequest['method'];
-  /** Absolute, or below the registry's root: `/v2/…`. */
-  readonly target: URL | string;
+  /** As {@link RegistryClient.urlOf} makes it, or where the registry said. */
+  readonly target: URL;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Uint8Array;
   /** Token scopes the call needs. */
@@ -32,44 +33,40 @@ export interface RegistryCall {
   readonly signal?: AbortSignal | undefined;
 }
 
-function isLoopback(hostname: string): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d+){3}$/.test(hostname);
-}
-
-/** Where the API of `host` is. Docker Hub's is not at its name. */
-function registryUrl(host: string, options: RegistryOptions): URL {
-  const url = new URL(`http://${host === 'docker.io' ? 'registry-1.docker.io' : host}/`);
-  const plain = options.plainHttp ?? (isLoopback(url.hostname) && options.ca === undefined);
-  // Changing the protocol of a URL keeps the port only when it is not the default one: parse again.
-  return plain ? url : new URL(`https://${host === 'docker.io' ? 'registry-1.docker.io' : host}/`);
-}
-
 /**
  * Calls of one registry's API: authenticated, redirected, tried again. Requests may run concurrently.
  * Source: OCI distribution-spec 1.1.
  */
 export class RegistryClient {
-  readonly url: URL;
   readonly retryPolicy: RetryPolicy;
+  readonly #host: RegistryHost;
   readonly #transport: HttpTransport;
   readonly #authorizer: Authorizer;
 
-  /** @throws {UsageError} SLUICE_REFERENCE_INVALID when the host is none */
-  constructor(reference: RegistryReference, options: RegistryOptions) {
-    const { host, repository } = reference;
-    if (!URL.canParse(`http://${host}/`)) {
-      throw new UsageError('SLUICE_REFERENCE_INVALID', `Cannot use registry "${host}": no host and port`);
-    }
-    this.url = registryUrl(host, options);
+  /** @param repository - what credentials are looked up for; one host may have several */
+  constructor(host: RegistryHost, repository: string, options: RegistryOptions) {
+    this.#host = host;
     this.retryPolicy = options.retry ?? defaultRetryPolicy;
-    this.#transport = new HttpTransport(options);
-    const given = options.credentials;
-    const find = given === undefined ? () => findCredentials(host, repository) : async () => given;
-    let found: ReturnType<typeof findCredentials> | undefined;
-    this.#authorizer = new Authorizer(this.#transport, this.url, async () => {
-      found ??= find().then((credentials) => (credentials === 'anonymous' ? undefined : credentials));
-      return found;
-    });
+    this.#transport = new HttpTransport(host, options);
+    this.#authorizer = new Authorizer(this.#transport, host.api, credentialFinder(host, repository, options));
+  }
+
+  /** What must not be read in what the registry says. */
+  get secrets(): Secrets {
+    return this.#authorizer.secrets;
+  }
+
+  /** When credentials, or a token for them, were last obtained: ms since the epoch; undefined when none were needed. */
+  get authorizedAt(): number | undefined {
+    return this.#authorizer.obtainedAt;
+  }
+
+  /** @param path - below the API, with its query: `library/busybox/manifests/latest` */
+  urlOf(path: string): URL {
+    const { api, namespace } = this.#host;
+    const url = new URL(`${api.pathname}/${path}`, api);
+    if (namespace !== undefined) url.searchParams.set('ns', namespace);
+    return url;
   }
 
   /**
@@ -85,7 +82,7 @@ export class RegistryClient {
 
   /** Opens connections to the registry for calls to come, if there has been none yet. */
   dial(connections: number): void {
-    this.#transport.dial(this.url, connections);
+    this.#transport.dial(this.#host.api, connections);
   }
 
   async close(): Promise<void> {
@@ -96,12 +93,13 @@ export class RegistryClient {
     const response = await this.#follow(call);
     if (call.expect.includes(response.status)) return response;
     const body = await response.bytes(maximumErrorBytes).catch(() => new Uint8Array());
-    const failed = { status: response.status, url: response.url, retryAfter: response.header('retry-after'), body };
+    const { status, url } = response;
+    const failed = { status, url, retryAfter: response.header('retry-after'), body, secrets: this.secrets };
     throw responseError(failed, call.action, call.missing ?? 'SLUICE_BLOB_NOT_FOUND');
   }
 
   async #follow(call: RegistryCall): Promise<HttpResponse> {
-    let url = new URL(call.target, this.url);
+    let url = call.target;
     for (let hops = 0; hops <= maximumRedirects; hops++) {
       const response = await this.#authorized(call, url);
       const location = response.header('location');
@@ -119,11 +117,8 @@ export class RegistryClient {
   #redirected(location: string, from: URL, call: RegistryCall): URL {
     const url = parseUrl(location, from);
     if (url === undefined || !keepsPrivacy(url, from)) {
-      const shown = url === undefined ? location.slice(0, 100) : redactUrl(url);
-      throw new RegistryError(
-        'SLUICE_REGISTRY_PROTOCOL',
-        `Cannot ${call.action}: redirected to "${shown}", no https URL`,
-      );
+      const shown = url === undefined ? '' : ` to "${this.secrets.hide(redactUrl(url))}"`;
+      throw new RegistryError('SLUICE_REGISTRY_PROTOCOL', `Cannot ${call.action}: redirected${shown}, no https URL`);
     }
     return url;
   }
@@ -131,25 +126,14 @@ export class RegistryClient {
   /** Only the registry itself is told who asks: a redirect elsewhere must not collect tokens. */
   async #authorized(call: RegistryCall, url: URL): Promise<HttpResponse> {
     const { method, body, signal, scopes } = call;
-    const request = (authorization?: string) =>
-      this.#transport.send({
-        method,
-        url,
-        headers: { ...call.headers, ...(authorization ? { authorization } : {}) },
-        ...(body ? { body } : {}),
-        signal,
-      });
-    if (url.origin !== this.url.origin) return request();
-    const sent = await this.#authorizer.header(scopes, signal);
-    const response = await request(sent);
-    if (response.status !== 401 || !this.#authorizer.learn(response, scopes, sent)) return response;
-    const better = await this.#authorizer.header(scopes, signal).catch(async (error: unknown) => {
-      await response.discard();
-      throw error;
-    });
-    if (better === undefined) return response;
-    await response.discard();
-    return request(better);
+    const request = { method, url, ...(body ? { body } : {}), signal };
+    if (url.origin !== this.#host.api.origin) return this.#transport.send({ ...request, headers: call.headers ?? {} });
+    const own = { ...this.#host.headers, ...call.headers };
+    return this.#authorizer.send(
+      (authorization) => this.#transport.send({ ...request, headers: authorization ? { ...own, authorization } : own }),
+      scopes,
+      signal,
+    );
   }
 }
 

@@ -2,6 +2,7 @@ import { UsageError } from '../errors.ts';
 import type { Descriptor, ImageTarget, RawManifest } from '../oci/image.ts';
 import { formatReference, type RegistryReference } from '../oci/reference.ts';
 import { BlobWriter } from './blob-writer.ts';
+import { registryHosts } from './hosts.ts';
 import { ManifestStore } from './manifests.ts';
 import { RegistryClient } from './registry-client.ts';
 import type { RegistryOptions } from './registry-options.ts';
@@ -24,7 +25,8 @@ class RegistryTarget implements ImageTarget {
     }
     this.repository = reference.repository;
     this.#tag = reference.tag;
-    this.#client = new RegistryClient(reference, options);
+    const { registry } = registryHosts(reference, options);
+    this.#client = new RegistryClient(registry, reference.repository, options);
     this.#manifests = new ManifestStore(this.#client, reference.repository, 'pull,push');
     this.#blobs = new BlobWriter(this.#client, reference.repository);
   }

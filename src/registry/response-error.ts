@@ -1,4 +1,5 @@
 import { type ErrorCode, type ErrorFacts, NotFoundError, RegistryError } from '../errors.ts';
+import type { Secrets } from './secrets.ts';
 import { redactUrl } from './url.ts';
 
 const timeouts: ReadonlySet<string> = new Set([
@@ -30,7 +31,8 @@ export function networkError(error: unknown, url: URL, signal?: AbortSignal): un
   const why = error instanceof Error && error.message !== '' ? error.message : reason || 'connection failed';
   return new RegistryError(code, `Cannot reach "${redactUrl(url)}": ${why}`, {
     facts: { url: redactUrl(url), reason },
-    cause: error,
+    // The parser's errors quote what it could not parse: a server may repeat what it was sent.
+    ...(reason.startsWith('HPE_') ? {} : { cause: error }),
   });
 }
 
@@ -45,12 +47,12 @@ function retryAfterMs(header: string | undefined): number | undefined {
 }
 
 /** Source: OCI distribution-spec 1.1, "Error Codes". */
-function registryFacts(body: Uint8Array): { registryCode?: string; registryMessage?: string } {
+function registryFacts(body: Uint8Array, secrets: Secrets): { registryCode?: string; registryMessage?: string } {
   try {
     const { code, message } = JSON.parse(Buffer.from(body).toString('utf8')).errors[0];
     return {
-      ...(typeof code === 'string' ? { registryCode: code.slice(0, 100) } : {}),
-      ...(typeof message === 'string' ? { registryMessage: message.slice(0, 300) } : {}),
+      ...(typeof code === 'string' ? { registryCode: secrets.hide(code).slice(0, 100) } : {}),
+      ...(typeof message === 'string' ? { registryMessage: secrets.hide(message).slice(0, 300) } : {}),
     };
   } catch {
     return {};
@@ -71,6 +73,8 @@ export interface FailedResponse {
   readonly retryAfter: string | undefined;
   /** As much of it as was read. */
   readonly body: Uint8Array;
+  /** What is not repeated, when the answer does. */
+  readonly secrets: Secrets;
 }
 
 /**
@@ -84,16 +88,17 @@ export function responseError(
   action: string,
   missing: 'SLUICE_IMAGE_NOT_FOUND' | 'SLUICE_BLOB_NOT_FOUND',
 ): NotFoundError | RegistryError {
-  const { status, url } = response;
-  const said = registryFacts(response.body);
+  const { status } = response;
+  const url = response.secrets.hide(redactUrl(response.url));
+  const said = registryFacts(response.body, response.secrets);
   const facts: ErrorFacts = {
     status,
-    url: redactUrl(url),
+    url,
     ...said,
     retryAfterMs: retryAfterMs(response.retryAfter),
   };
   const words = [said.registryCode, said.registryMessage].filter(Boolean).join(' ');
-  const message = `Cannot ${action}: ${redactUrl(url)} answered ${status}${words ? ` (${words})` : ''}`;
+  const message = `Cannot ${action}: ${url} answered ${status}${words ? ` (${words})` : ''}`;
   if (status === 404) return new NotFoundError(missing, message, { facts });
   return new RegistryError(codeFor(status), message, { facts });
 }

@@ -13,3 +13,10 @@ export function loadUndici(): Pick<typeof Undici, 'Agent' | 'buildConnector'> {
   Agent.prototype.request = require('undici/lib/api/api-request.js');
   return { Agent, buildConnector: require('undici/lib/core/connect.js') };
 }
+
+/** What only those need who have a proxy. */
+export function loadProxyAgent(): Pick<typeof Undici, 'Pool' | 'ProxyAgent'> {
+  const ProxyAgent = require('undici/lib/dispatcher/proxy-agent.js') as typeof Undici.ProxyAgent;
+  ProxyAgent.prototype.request = require('undici/lib/api/api-request.js');
+  return { Pool: require('undici/lib/dispatcher/pool.js'), ProxyAgent };
+}

@@ -8,6 +8,7 @@ import { formatReference, parseReference } from '../../src/oci/reference.ts';
 import { packError, reviveError } from '../../src/packed-error.ts';
 import { parseChallenges } from '../../src/registry/challenge.ts';
 import { responseError } from '../../src/registry/response-error.ts';
+import { Secrets } from '../../src/registry/secrets.ts';
 import { fuzz, fuzzText } from '../support/fuzz.ts';
 
 describe('any text gives a value or a SluiceError', () => {
@@ -68,7 +69,7 @@ describe('any text gives a value or a SluiceError', () => {
     const body = '{"errors":[{"code":"DENIED","message":"no","detail":null}]}';
     fuzzText(4000, body, (text) => {
       const retryAfter = text.slice(0, 40);
-      const response = { status: 403, url, retryAfter, body: Buffer.from(text, 'latin1') };
+      const response = { status: 403, url, retryAfter, body: Buffer.from(text, 'latin1'), secrets: new Secrets() };
       const error = responseError(response, 'read', 'SLUICE_BLOB_NOT_FOUND');
       expect(error.code).toBe('SLUICE_REGISTRY_DENIED');
       expect(`${error.message} ${JSON.stringify(error.facts)}`).not.toContain('secret');

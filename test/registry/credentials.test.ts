@@ -9,14 +9,13 @@ const base64 = (text: string) => Buffer.from(text).toString('base64');
 describe('findCredentials()', () => {
   let home: string;
   let environment: NodeJS.ProcessEnv;
-  const searchPath = process.env.PATH;
 
   beforeEach(() => {
     home = makeTemporaryDirectory();
-    environment = { HOME: home, XDG_RUNTIME_DIR: path.join(home, 'run') };
+    const searchPath = `${home}/bin:${process.env.PATH}`;
+    environment = { HOME: home, XDG_RUNTIME_DIR: path.join(home, 'run'), PATH: searchPath };
   });
   afterEach(async () => {
-    process.env.PATH = searchPath;
     await removeTemporaryDirectory(home);
   });
 
@@ -29,7 +28,6 @@ describe('findCredentials()', () => {
 
   function helper(name: string, script: string): void {
     chmodSync(write(`bin/docker-credential-${name}`, `#!/bin/sh\n${script}\n`), 0o755);
-    process.env.PATH = `${home}/bin:${searchPath}`;
   }
 
   it.each([
@@ -99,7 +97,7 @@ describe('findCredentials()', () => {
     ['fails', 'failing', 'echo s3cret >&2; exit 1', 'SLUICE_REGISTRY_UNAUTHORIZED'],
     ['is missing', 'nowhere', '', 'SLUICE_REGISTRY_UNAUTHORIZED'],
     ['is a path', '../../bin/sh', '', 'SLUICE_REGISTRY_UNAUTHORIZED'],
-    ['talks nonsense', 'nonsense', 'echo "{"', 'SLUICE_MANIFEST_INVALID'],
+    ['talks nonsense', 'nonsense', 'echo "s3cret {"', 'SLUICE_REGISTRY_UNAUTHORIZED'],
   ])('says so when a helper %s, without its words', async (_, name, script, code) => {
     if (script) helper(name, script);
     write('.docker/config.json', { credHelpers: { h: name } });
