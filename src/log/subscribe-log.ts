@@ -4,8 +4,10 @@ import { type CacheFailed, type ChunkVerified, cacheChannels } from '../cache/ch
 import { SluiceError } from '../errors.ts';
 import { type ChunkMismatched, type FetchRetried, fetchChannels } from '../fetch/channels.ts';
 import { type HotFailed, hotChannels } from '../hot/channels.ts';
+import { type ImageStale, imageChannels } from '../image/channels.ts';
 import { missChannels, type ReadFailed } from '../mount/miss-channels.ts';
 import { type FilePredicted, prefetchChannels } from '../prefetch/channels.ts';
+import { type PlacePassedOver, registryChannels, type TokenRequested } from '../registry/channels.ts';
 import type { LogLevel } from './levels.ts';
 import type { Log } from './log.ts';
 import type { LogFacts } from './record.ts';
@@ -62,10 +64,19 @@ const translations: readonly Translation[] = [
     ({ blob, chunk, good }) => (good ? undefined : { blob, chunk }),
   ),
   trouble<HotFailed>(hotChannels.failed, 'warn', ({ blob }) => blob),
+  trouble<TokenRequested>(
+    registryChannels.token,
+    'warn',
+    ({ host, error }) => `${host} ${codeOf(error)}`,
+    (request) => (request.error === undefined ? undefined : { ...request }),
+  ),
+  trouble<PlacePassedOver>(registryChannels.passedOver, 'warn', ({ place, error }) => `${place} ${codeOf(error)}`),
+  trouble<ImageStale>(imageChannels.stale, 'warn', ({ image }) => image),
   news(hotChannels.done, 'info'),
   news(prefetchChannels.stopped, 'info'),
   news(hotChannels.index, 'debug'),
   news(hotChannels.group, 'debug'),
+  news(registryChannels.request, 'debug'),
   news(fetchChannels.request, 'debug'),
   news(fetchChannels.chunk, 'debug'),
   news(cacheChannels.stored, 'debug'),

@@ -23,6 +23,12 @@ import {
   type PrefetchStopped,
   prefetchChannels,
 } from '../prefetch/channels.ts';
+import {
+  type PlacePassedOver,
+  type RequestEnded,
+  registryChannels,
+  type TokenRequested,
+} from '../registry/channels.ts';
 import type { Exposition, Family } from './exposition.ts';
 import { eventFamilies as families } from './families.ts';
 import { LatencyTally, Tally } from './tally.ts';
@@ -181,13 +187,43 @@ const ahead: readonly Rule[] = [
   ),
 ];
 
+const asking: readonly Rule[] = [
+  rule(
+    families.exchanges,
+    [],
+    from<RequestEnded>(registryChannels.request, ({ host, status }, add) =>
+      add(1, host, status === 0 ? 'none' : String(status)),
+    ),
+  ),
+  rule(
+    families.exchangeDuration,
+    [],
+    from<RequestEnded>(registryChannels.request, ({ host, durationMs }, add) => add(durationMs, host)),
+  ),
+  rule(
+    families.received,
+    [],
+    from<RequestEnded>(registryChannels.request, ({ host, bytes }, add) => add(bytes, host)),
+  ),
+  rule(
+    families.tokens,
+    [],
+    from<TokenRequested>(registryChannels.token, ({ host, error }, add) => add(1, host, resultOf(error))),
+  ),
+  rule(
+    families.passedOver,
+    [],
+    from<PlacePassedOver>(registryChannels.passedOver, ({ place, error }, add) => add(1, place, codeOf(error))),
+  ),
+];
+
 /** Counts what the channels tell, from now on. */
 export class EventTallies {
   readonly #tallies: (Tally | LatencyTally)[] = [];
   readonly #subscriptions: { readonly channel: Channel; readonly listener: (message: unknown) => void }[] = [];
 
   constructor() {
-    for (const { family, known, sources } of [...fetching, ...caching, ...ahead]) {
+    for (const { family, known, sources } of [...fetching, ...caching, ...ahead, ...asking]) {
       const tally = family.type === 'histogram' ? new LatencyTally(family, ...known) : new Tally(family, ...known);
       const add: Add = (amount, ...labels) => tally.add(amount, ...labels);
       this.#tallies.push(tally);

@@ -95,6 +95,11 @@ export const eventFamilies = {
   prefetched: counter('prefetch_fetched_bytes', [], 'Compressed bytes that were fetched because of that.'),
   prefetchUsed: counter('prefetch_used_bytes', [], 'Of those, read by the time that prefetch stopped.'),
   prefetchStops: counter('prefetch_stops', ['reason'], 'Mounts whose prefetch has stopped.'),
+  exchanges: counter('registry_requests', ['host', 'status'], 'HTTP exchanges by status; none for no answer.'),
+  exchangeDuration: latency('registry_request_duration', ['host'], 'From an HTTP request to the end of its answer.'),
+  received: counter('registry_received_bytes', ['host'], 'Bytes of bodies that hosts sent.'),
+  tokens: counter('registry_tokens', ['host', 'result'], 'Tokens asked for: ok, or the error’s code.'),
+  passedOver: counter('registry_passed_over', ['place', 'code'], 'Mirrors that failed, and the next place was asked.'),
 } as const satisfies Record<string, Family>;
 
 /** Of the process, as it is found at a scrape. */

@@ -100,8 +100,8 @@ export class ContentPool {
   }
 }
 
-function resolveOptions({ cache, platform, signal }: ContentOptions) {
-  return { files: cache.files, platform, signal };
+function resolveOptions({ cache, platform, signal, failure }: ContentOptions) {
+  return { files: cache.files, platform, signal, offline: failure?.kind === 'offline' };
 }
 
 async function openResolvedContent(resolved: ResolvedImage, options: ContentOptions): Promise<ImageContent> {

@@ -44,7 +44,7 @@ export class MountStatus {
     const fetched = (by: ReadPriority): Amount => difference(traffic[by], this.#before[by]);
     return {
       laziness: isLocal ? 'local' : lazinessOf[fill.phase],
-      why: isLocal ? whyLocal(this.#isPinned()) : whyLazy(fill),
+      why: `${isLocal ? whyLocal(this.#isPinned()) : whyLazy(fill)}${this.#whyStale()}`,
       local,
       total,
       fetched: { demand: fetched('demand'), prefetch: fetched('prefetch'), background: fetched('background') },
@@ -54,7 +54,7 @@ export class MountStatus {
       waiting: { reads: waiting.reads, since: time(waiting.since) },
       lastError: this.#lastError,
       place: traffic.place,
-      credentialsObtained: undefined,
+      credentialsObtained: time(this.#content.source.credentials?.()?.obtainedAt),
     };
   }
 
@@ -68,6 +68,13 @@ export class MountStatus {
   close(): void {
     this.#last = this.state();
     cacheChannels.copied.unsubscribe(this.#onCopied);
+  }
+
+  #whyStale(): string {
+    const { resolvedFrom } = this.#content.image;
+    return resolvedFrom === undefined
+      ? ''
+      : `; the registry did not answer, so the tag means what it did at ${resolvedFrom.at}`;
   }
 
   #isPinned(): boolean {

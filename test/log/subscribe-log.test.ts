@@ -9,6 +9,7 @@ import { Log } from '../../src/log/log.ts';
 import { subscribeLog } from '../../src/log/subscribe-log.ts';
 import { missChannels } from '../../src/mount/miss-channels.ts';
 import { prefetchChannels } from '../../src/prefetch/channels.ts';
+import { registryChannels } from '../../src/registry/channels.ts';
 import { MemorySink } from './memory-sink.ts';
 
 function follow(level: LogLevel) {
@@ -30,6 +31,14 @@ describe('subscribeLog()', () => {
     ['warn', 'cache:failed', cacheChannels.failed, { blob: undefined, error: full }],
     ['warn', 'cache:verified', cacheChannels.verified, { blob: 'a', chunk: 1, good: false }],
     ['warn', 'hot:failed', hotChannels.failed, { blob: 'a', error: timeout }],
+    ['warn', 'registry:token', registryChannels.token, { host: 'r.example', durationMs: 3, error: timeout }],
+    ['warn', 'registry:passed-over', registryChannels.passedOver, { place: 'https://m.example', error: timeout }],
+    [
+      'debug',
+      'registry:request',
+      registryChannels.request,
+      { host: 'r.example', status: 206, durationMs: 3, bytes: 7 },
+    ],
     ['info', 'hot:done', hotChannels.done, { blob: 'a', pages: 1, received: 2 }],
     ['info', 'prefetch:stopped', prefetchChannels.stopped, { reason: 'unused', fetchedBytes: 1, usedBytes: 0 }],
     ['debug', 'fetch:request', fetchChannels.request, { device: 0, bytes: 1, priority: 'demand', error: timeout }],
@@ -47,6 +56,7 @@ describe('subscribeLog()', () => {
 
   it('says nothing of chunks on disk that are right, and of tokens that were given', () => {
     const { lines } = follow('debug');
+    registryChannels.token.publish({ host: 'r.example', durationMs: 3, error: undefined });
     cacheChannels.verified.publish({ blob: 'a', chunk: 1, good: true });
     expect(lines()).toEqual([]);
   });

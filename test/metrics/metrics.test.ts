@@ -10,6 +10,7 @@ import type { MetricsSource, MountMetrics } from '../../src/metrics/source.ts';
 import { missChannels } from '../../src/mount/miss-channels.ts';
 import type { MountState } from '../../src/mount/mount-state.ts';
 import { prefetchChannels } from '../../src/prefetch/channels.ts';
+import { registryChannels } from '../../src/registry/channels.ts';
 import { has } from '../support/tools.ts';
 import { parseExposition } from './parse-exposition.ts';
 
@@ -111,6 +112,41 @@ describe('Metrics', () => {
       () => fetchChannels.mismatch.publish({ place, error: damaged }),
       'sluice_fetch_mismatches_total',
       { place },
+      1,
+    ],
+    [
+      'an HTTP exchange',
+      () => registryChannels.request.publish({ host: 'r.example', status: 206, durationMs: 3, bytes: 77 }),
+      'sluice_registry_requests_total',
+      { host: 'r.example', status: '206' },
+      1,
+    ],
+    [
+      'one without an answer',
+      () => registryChannels.request.publish({ host: 'r.example', status: 0, durationMs: 3, bytes: 0 }),
+      'sluice_registry_requests_total',
+      { host: 'r.example', status: 'none' },
+      1,
+    ],
+    [
+      'the bytes of a host',
+      () => registryChannels.request.publish({ host: 'r.example', status: 206, durationMs: 3, bytes: 77 }),
+      'sluice_registry_received_bytes_total',
+      { host: 'r.example' },
+      77,
+    ],
+    [
+      'a token',
+      () => registryChannels.token.publish({ host: 'r.example', durationMs: 3, error: undefined }),
+      'sluice_registry_tokens_total',
+      { host: 'r.example', result: 'ok' },
+      1,
+    ],
+    [
+      'a mirror that failed',
+      () => registryChannels.passedOver.publish({ place, error: timeout }),
+      'sluice_registry_passed_over_total',
+      { place, code: 'SLUICE_REGISTRY_TIMEOUT' },
       1,
     ],
     [
@@ -287,6 +323,9 @@ describe('Metrics', () => {
     fetchChannels.retry.publish({ place, error: timeout });
     fetchChannels.mismatch.publish({ place, error: damaged });
     fetchChannels.chunk.publish({ priority: 'demand', place, uncompressedBytes: 1 });
+    registryChannels.request.publish({ host: 'r.example', status: 206, durationMs: 3, bytes: 77 });
+    registryChannels.token.publish({ host: 'r.example', durationMs: 3, error: undefined });
+    registryChannels.passedOver.publish({ place, error: timeout });
     cacheChannels.failed.publish({ error: timeout });
     missChannels.failed.publish({ mountPoint: '/m', error: timeout });
     prefetchChannels.predicted.publish({ length: 1, reason: 'library' });
