@@ -32,14 +32,15 @@ export class Secrets {
     }
   }
 
-  /** `text` without them. */
+  /** `text` without them, in whatever case: some servers write their messages in lower case. */
   hide(text: string): string {
     let shown = text;
     // The longest first: one may be a part of another.
     for (const secret of [...this.#known].sort((a, b) => b.length - a.length)) {
-      if (!shown.includes(secret)) continue;
-      if (secret.length < minimumLength) return hidden;
-      shown = shown.replaceAll(secret, hidden);
+      const pattern = new RegExp(secret.replace(/[^\w\s]/g, '\\$&'), 'gi');
+      const clean = shown.replace(pattern, hidden);
+      if (clean !== shown && secret.length < minimumLength) return hidden;
+      shown = clean;
     }
     return shown;
   }
