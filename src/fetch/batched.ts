@@ -1,5 +1,5 @@
 import type { ChunkMap } from '../chunk/chunk-map.ts';
-import { SluiceError, UsageError } from '../errors.ts';
+import { IntegrityError, SluiceError, UsageError } from '../errors.ts';
 import { type ChunkFetched, type FetchRetried, fetchChannels } from './channels.ts';
 import { type ChunkKeeper, type ChunkResult, type FetchQueue, isMoreUrgent, type ReadPriority } from './fetch-store.ts';
 import { MAXIMUM_BATCH } from './link.ts';
@@ -275,6 +275,7 @@ export class BatchedChunks implements FetchQueue, RequestQueue {
   }
 }
 
+/** Whether other bytes came than were promised. */
 function isMismatch(error: unknown): boolean {
-  return error instanceof SluiceError && error.code === 'SLUICE_CHUNK_DIGEST_MISMATCH';
+  return error instanceof IntegrityError;
 }

@@ -86,6 +86,7 @@ export class BlobChunks implements BatchSource {
       cause = error;
     }
     const error = this.#mismatch(index, chunk, actual, cause);
+    this.#place.distrust?.(this.#device(index).descriptor);
     fetchChannels.mismatch.publish({ device: index, chunk, place: this.#place.name, error } satisfies ChunkMismatched);
     return { error };
   }

@@ -1,5 +1,4 @@
 import { LRUCache } from 'lru-cache';
-import { SluiceError } from '../errors.ts';
 import { replyData, replyError } from '../fuse/device.ts';
 import { collectRead, type ReadSources } from './collect-read.ts';
 import { isDying } from './is-dying.ts';
@@ -64,7 +63,8 @@ export class Misses {
     } catch (error) {
       if (abort.signal.aborted) return;
       this.#onFailure({ nid: miss.nid, offset: miss.offset, error });
-      replyError(fd, unique, error instanceof SluiceError ? error.errno : EIO);
+      // Whatever went wrong, and that is reported: to a program that reads, a file it has open is there.
+      replyError(fd, unique, EIO);
     } finally {
       if (abort.signal.aborted && !this.#isDropped) replyError(fd, unique, EINTR);
       this.#waiting.delete(unique);

@@ -52,6 +52,8 @@ export interface BlobSource {
 export interface BlobPlace extends BlobSource {
   /** For messages and status: a URL without credentials. Unique within its image. */
   readonly name: string;
+  /** Bytes of a blob were wrong: what is remembered of where it lies is forgotten. */
+  distrust?(descriptor: Descriptor): void;
 }
 
 /** A blob that lies in a local file: what worker threads read without a hop. */

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { IntegrityError, RegistryError } from '../errors.ts';
+import type { Digest } from '../oci/digest.ts';
 import type { ByteRange, Descriptor } from '../oci/image.ts';
 import type { HttpResponse } from './http-transport.ts';
 import { type RegistryClient, statusOf } from './registry-client.ts';
@@ -69,9 +70,14 @@ export class BlobReader {
     }
   }
 
+  /** Asks the registry anew where a blob lies. */
+  forget(digest: Digest): void {
+    this.#locations.delete(digest);
+  }
+
   async *#readOnce(descriptor: Descriptor, range: ByteRange, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
     const response = await this.#open(descriptor, range, signal);
-    let position = this.#checkedStart(response, descriptor, range);
+    let position = this.#start(response, descriptor, range);
     for await (const chunk of response.chunks()) {
       const from = Math.max(range.start - position, 0);
       const to = Math.min(range.end - position, chunk.byteLength);
@@ -86,6 +92,16 @@ export class BlobReader {
       throw new RegistryError('SLUICE_REGISTRY_UNREACHABLE', `Cannot read "${url}": ended at byte ${position}`, {
         facts: { url, offset: position },
       });
+    }
+  }
+
+  /** As {@link #checkedStart}. Whoever sent something else is not asked again. */
+  #start(response: HttpResponse, descriptor: Descriptor, range: ByteRange): number {
+    try {
+      return this.#checkedStart(response, descriptor, range);
+    } catch (error) {
+      this.forget(descriptor.digest);
+      throw error;
     }
   }
 

@@ -26,6 +26,10 @@ export class RegistryPlace implements BlobPlace {
     this.blobs = new BlobReader(this.client, reference.repository);
   }
 
+  distrust({ digest }: Descriptor): void {
+    this.blobs.forget(digest);
+  }
+
   get rests(): boolean {
     return performance.now() < this.#restsUntil;
   }

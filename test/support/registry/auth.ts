@@ -17,6 +17,8 @@ export type AuthOptions =
       readonly identityToken?: string;
       /** A token is good for this many requests. Default: any number. */
       readonly uses?: number;
+      /** A token is good for so long. Default: for ever. */
+      readonly lifeMs?: number;
       /** `expires_in` of the answer, seconds. Default 300. */
       readonly expiresIn?: number;
       /** Where tokens are said to come from, instead of here. */
@@ -25,6 +27,7 @@ export type AuthOptions =
 
 interface Token {
   readonly scopes: ReadonlySet<string>;
+  readonly endsAt: number;
   left: number;
 }
 
@@ -38,7 +41,7 @@ function permissions(scope: string): string[] {
   return (actions ?? '').split(',').map((action) => `${name} ${action}`);
 }
 
-/** The gate before a test registry. Tokens run out by use, not by time, so that tests need no clock. */
+/** The gate before a test registry. Tokens run out by use, or by time where a test is about that. */
 export class AuthGate {
   readonly #options: AuthOptions | undefined;
   readonly #tokens = new Map<string, Token>();
@@ -64,7 +67,8 @@ export class AuthGate {
     }
     const token = this.#tokens.get(given?.replace(/^Bearer /, '') ?? '');
     const needed = this.#neededFor(request);
-    if (token !== undefined && token.left > 0 && (needed === undefined || token.scopes.has(needed))) {
+    const isAlive = token !== undefined && token.left > 0 && performance.now() < token.endsAt;
+    if (isAlive && (needed === undefined || token.scopes.has(needed))) {
       token.left--;
       return undefined;
     }
@@ -94,6 +98,7 @@ export class AuthGate {
     this.#tokens.set(token, {
       scopes: new Set(scopes.flatMap(permissions)),
       left: options.uses ?? Number.POSITIVE_INFINITY,
+      endsAt: performance.now() + (options.lifeMs ?? Number.POSITIVE_INFINITY),
     });
     const body = Buffer.from(JSON.stringify({ token, expires_in: options.expiresIn ?? 300 }));
     return { status: 200, headers: { 'content-type': 'application/json' }, body };

@@ -121,6 +121,10 @@ export class TestRegistry {
     for (const fault of faults) if (fault.kind === 'delay') await sleep(fault.ms);
     const drop = faults.find((fault) => fault.kind === 'drop');
     if (drop && drop.kind === 'drop' && !drop.received) throw new Dropped();
+    if (faults.some((fault) => fault.kind === 'garbage')) {
+      response.socket?.end('this is no HTTP\r\n\r\n');
+      return;
+    }
     const reply = replacement(faults) ?? (await this.#answer(spoilRequest(request, faults)));
     if (drop) throw new Dropped();
     record.status = reply.status;
@@ -173,7 +177,7 @@ function wireOf(response: ServerResponse): Wire {
       await setImmediate();
     await setImmediate();
   };
-  return { closed, flushed };
+  return { closed, flushed, reset: () => void response.socket?.resetAndDestroy() };
 }
 
 async function* counted(body: ApiReply['body'], record: RequestRecord): AsyncGenerator<Uint8Array> {
