@@ -19,6 +19,7 @@ import {
   parseBytes,
   parseCount,
   type RegistryFlags,
+  registryEnvironment,
   registryOptions,
   registryRetry,
   type SocketFlags,
@@ -108,7 +109,7 @@ function requestOf(image: string, directory: string, flags: MountFlags): MountRe
     failure,
     ...(eager === true ? { fill: { kind: 'eager' } } : {}),
     ...(background === true ? { fill: { kind: 'background', bytesPerSecond: rate } } : {}),
-    registry: { ...registryOptions(flags), retry: registryRetry(failure) },
+    registry: { ...registryOptions(flags), retry: registryRetry(failure), environment: registryEnvironment() },
   };
 }
 

@@ -141,6 +141,23 @@ export function registryOptions(flags: RegistryFlags): RegistryOptions {
   };
 }
 
+/** What decides about credentials and proxies. */
+const registryVariables = [
+  ...['HOME', 'PATH', 'DOCKER_CONFIG', 'REGISTRY_AUTH_FILE', 'XDG_CONFIG_HOME', 'XDG_RUNTIME_DIR'],
+  ...['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy'],
+  ...['SLUICE_REGISTRY_USERNAME', 'SLUICE_REGISTRY_PASSWORD'],
+];
+
+/** This command's, for a daemon that somebody else may have started: it acts for whoever asks. */
+export function registryEnvironment(): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    registryVariables.flatMap((name) => {
+      const value = process.env[name];
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+}
+
 /** `512M`, `10GiB`, `1000000` → bytes; K, M, G, T are powers of 1024. For commander. */
 export function parseBytes(text: string): number {
   const [, digits, unit] = /^(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$/i.exec(text) ?? [];
