@@ -3,6 +3,8 @@ import { CountReporter } from './test/support/reporter.ts';
 
 export default defineConfig({
   test: {
+    // Seconds that a daemon stays without a mount: none is to outlive its test.
+    env: { SLUICE_IDLE_EXIT: '0.5' },
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/global-setup.ts'],
     reporters: ['default', new CountReporter()],

@@ -40,7 +40,7 @@ grep ' /mnt/home/mnt ' /proc/self/mountinfo | sed 's/.* - //'
 "$NODE" "$COMMAND" umount /mnt/home/mnt
 grep -c ' /mnt/home/mnt ' /proc/self/mountinfo || true
 while grep -q '^State:.[^Z]' "/proc/$pid/status"; do sleep 0.05; done 2>/dev/null
-cat "cache-$2/sluice.log"
+grep -E ' (warn|error) ' "cache-$2/sluice.log" | grep -v daemon:portable || true
 `;
 
 const file = (name: string, uid: number, text: string) => ({
@@ -77,7 +77,13 @@ describe.skipIf(!possible)('sluice mount without privileges', () => {
 
   const asUser = async (driver: string, engine: string, ...wrapper: readonly string[]): Promise<string[]> => {
     const name = [driver, engine, ...wrapper].join('');
-    const env = { ...process.env, SLUICE_ENGINE: engine, NODE: process.execPath, COMMAND: command };
+    const env = {
+      ...process.env,
+      SLUICE_ENGINE: engine,
+      SLUICE_IDLE_EXIT: '0.2',
+      NODE: process.execPath,
+      COMMAND: command,
+    };
     const words = [...wrapper, 'sh', '-c', session, 'sh', driver, name];
     const output = await run('unshare', ['--mount', 'sh', '-c', enter, 'sh', directory, ...words], { env });
     return output.trimEnd().split('\n');

@@ -8,9 +8,6 @@ import { withTemporaryDirectory } from './temporary.ts';
 
 const command = fileURLToPath(new URL('../../bin/sluice.js', import.meta.url));
 
-/** Seconds that a daemon stays without a mount: none is to outlive its test. */
-const idleExit = '0.5';
-
 export interface SluiceOptions {
   /** Joins the environment. */
   readonly env?: Readonly<Record<string, string>>;
@@ -36,7 +33,7 @@ export class Sluice {
   constructor(args: readonly string[], { env, node = process.execPath }: SluiceOptions = {}) {
     this.process = spawn(node, [command, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, SLUICE_IDLE_EXIT: idleExit, ...env },
+      env: { ...process.env, ...env },
     });
     this.process.stdout?.on('data', (chunk: Buffer) => {
       this.#stdout += chunk.toString();
