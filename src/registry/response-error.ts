@@ -10,7 +10,7 @@ const timeouts: ReadonlySet<string> = new Set([
 ]);
 
 /** Trying again does not help against a certificate nobody trusts, or a server that does not speak HTTP. */
-const protocol = /CERT|_TLS_|_SSL_|SIGNATURE|^HPE_|^UND_ERR_(HEADERS_OVERFLOW|RESPONSE)/;
+const protocol = /CERT|_TLS(?:_|$)|_SSL_|SIGNATURE|^HPE_|^UND_ERR_(HEADERS_OVERFLOW|RESPONSE)/;
 
 function codeOf(error: unknown): string {
   const cause = error instanceof AggregateError ? error.errors[0] : error;

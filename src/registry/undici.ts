@@ -17,6 +17,9 @@ export function loadUndici(): Pick<typeof Undici, 'Agent' | 'buildConnector'> {
 /** What only those need who have a proxy. */
 export function loadProxyAgent(): Pick<typeof Undici, 'Pool' | 'ProxyAgent'> {
   const ProxyAgent = require('undici/lib/dispatcher/proxy-agent.js') as typeof Undici.ProxyAgent;
+  const Pool = require('undici/lib/dispatcher/pool.js') as typeof Undici.Pool;
   ProxyAgent.prototype.request = require('undici/lib/api/api-request.js');
-  return { Pool: require('undici/lib/dispatcher/pool.js'), ProxyAgent };
+  // What a tunnel is asked for with.
+  Pool.prototype.connect = require('undici/lib/api/api-connect.js');
+  return { Pool, ProxyAgent };
 }
