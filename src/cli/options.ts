@@ -17,6 +17,7 @@ export interface RegistryFlags {
   readonly mirror?: readonly string[];
   readonly hostsDir?: string;
   readonly credentials?: string;
+  readonly http2?: boolean;
 }
 
 /** Options of every command that keeps something on this machine. */
@@ -54,7 +55,8 @@ export function addRegistryOptions(command: Command): Command {
     .option('--ca <file>', 'trust the PEM certificates in this file instead of the system’s')
     .option('--mirror <url>', 'ask there before the registry; may be given several times', collectText)
     .option('--hosts-dir <dir>', 'mirrors and certificates as containerd has them (default: /etc/containerd/certs.d)')
-    .option('--credentials <command>', 'a program that says who to be, as docker’s credential helpers do');
+    .option('--credentials <command>', 'a program that says who to be, as docker’s credential helpers do')
+    .option('--http2', 'speak HTTP/2 to registries and mirrors that know it');
 }
 
 function collectText(text: string, others: readonly string[] | undefined): readonly string[] {
@@ -138,6 +140,7 @@ export function registryOptions(flags: RegistryFlags): RegistryOptions {
     ...(flags.mirror === undefined ? {} : { mirrors: flags.mirror }),
     ...(flags.hostsDir === undefined ? {} : { hostsDirectory: path.resolve(flags.hostsDir) }),
     ...(flags.credentials === undefined ? {} : { credentialsCommand: flags.credentials.split(/\s+/).filter(Boolean) }),
+    ...(flags.http2 === undefined ? {} : { http2: flags.http2 }),
   };
 }
 

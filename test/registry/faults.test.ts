@@ -159,6 +159,25 @@ describe('readBlob() gives up', () => {
     expect(registry.requests.of('blob')).toHaveLength(requests);
   });
 
+  const inAnHour = new Date(Date.now() + 3_600_000).toUTCString();
+  it.each([
+    ['in seconds', '120', 120_000, 120_000],
+    ['by date', inAnHour, 3_500_000, 3_600_000],
+    ['by a date that is over', 'Wed, 21 Oct 2015 07:28:00 GMT', 0, 0],
+    ['longer than anybody waits', '999999999999', 86_400_000, 86_400_000],
+  ])('and a place tells how long it asked to be left alone %s', async (_, header, least, most) => {
+    const { registry, source, blob } = await withBlob(1000);
+    const fault: Fault = { kind: 'status', status: 503, headers: { 'retry-after': header } };
+    registry.faults.add({ on: 'blob', times: 9, fault });
+    const [place] = source.places ?? [];
+    const error = await collect(place!.readBlob(blob.descriptor)).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(RegistryError);
+    const { retryAfterMs } = (error as RegistryError).facts;
+    expect(retryAfterMs).toBeGreaterThanOrEqual(least);
+    expect(retryAfterMs).toBeLessThanOrEqual(most);
+    expect(registry.requests.of('blob')).toHaveLength(1);
+  });
+
   it('with the registry’s own words among the facts', async () => {
     const { registry, source, blob } = await withBlob(1000);
     registry.faults.add({ on: 'blob', fault: { kind: 'status', status: 403, code: 'DENIED' } });
