@@ -97,6 +97,7 @@ export const errorTable = {
   SLUICE_UNMOUNT_FAILED: fuse,
   SLUICE_NATIVE_MISSING: fuse,
   SLUICE_CONTROL_UNAVAILABLE: fuse,
+  SLUICE_DAEMON_ENDS: { errno: EIO, exit: exitStatus.fuse, retryable: true },
   SLUICE_BENCH_FAILED: fuse,
   SLUICE_UPGRADE_FAILED: fuse,
   // Container: the OCI runtime and what it needs of image and machine.

@@ -32,7 +32,7 @@ Examples:
 
 "sluice mount" starts one when none runs, and it ends a minute after its last mount. One that is started by hand stays. It
 runs as two processes: the first keeps the mounts open, so that they outlive the second, which serves them.
-SIGTERM unmounts everything and ends it.`;
+SIGTERM, SIGINT and SIGHUP unmount everything and end it.`;
 
 export function daemonCommand(): Command {
   const command = new Command('daemon')
@@ -78,7 +78,8 @@ async function prepareSocket({ cacheDir }: DaemonFlags, socket: string): Promise
     import('../daemon/daemon-lock.ts'),
   ]);
   runFolder(cacheDir);
-  lockDaemon(socket);
+  // Where systemd listens, whoever asks is answered by this process, later.
+  if (systemdSocket() === undefined) await lockDaemon(socket);
 }
 
 /** @returns the daemon's exit status */
@@ -147,11 +148,9 @@ function parseSeconds(text: string): number {
 }
 
 function parseAddress(text: string): { host: string; port: number } {
-  const [, host, port] =
-    /^(?:\[([0-9a-f:]+)\]|([^:[\]]+)):(\d{1,5})$/i
-      .exec(text)
-      ?.slice(0)
-      .filter((part) => part !== undefined) ?? [];
-  if (host !== undefined && Number(port) < 65_536) return { host, port: Number(port) };
+  const [, ipv6, name, digits] = /^(?:\[([0-9a-f:]+)\]|([^:[\]]+)):(\d{1,5})$/i.exec(text) ?? [];
+  const host = ipv6 ?? name;
+  const port = Number(digits);
+  if (host !== undefined && port < 65_536) return { host, port };
   throw new UsageError('SLUICE_OPTION_INVALID', `Cannot listen on "${text}": want HOST:PORT`);
 }

@@ -1,6 +1,8 @@
+import { realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { Command, Option } from 'commander';
-import type { MountRequest, MountStatus } from '../control/protocol.ts';
+import type { DaemonStatus, MountRequest, MountStatus } from '../control/protocol.ts';
+import { mountNamespace } from '../control/socket-file.ts';
 import { UsageError } from '../errors.ts';
 import type { FailurePolicy } from '../fetch/failure-policy.ts';
 import type { Platform } from '../oci/image.ts';
@@ -109,38 +111,47 @@ function requestOf(image: string, directory: string, flags: MountFlags): MountRe
     failure,
     ...(eager === true ? { fill: { kind: 'eager' } } : {}),
     ...(background === true ? { fill: { kind: 'background', bytesPerSecond: rate } } : {}),
-    registry: { ...registryOptions(flags), retry: registryRetry(failure), environment: registryEnvironment() },
+    registry: { ...registryOptions(flags), retry: registryRetry(failure) },
   };
+}
+
+/** A request as a process takes it that has another working directory, and another environment. */
+function requestFromHere(request: MountRequest): MountRequest {
+  const { credentialsCommand: [program, ...args] = [] } = request.registry;
+  const command = program?.includes('/') ? { credentialsCommand: [path.resolve(program), ...args] } : {};
+  return { ...request, registry: { ...request.registry, ...command, environment: registryEnvironment() } };
 }
 
 /** How long a daemon that nobody asked for stays when it has no mount. Seconds. */
 const idleExit = 60;
 
 async function mount(image: string, directory: string, flags: MountFlags): Promise<void> {
-  const request = requestOf(image, directory, flags);
-  const { ensureDaemon } = await import('../daemon/start-daemon.ts');
-  const { client, status } = await ensureDaemon({
-    socket: daemonSocketOf(flags),
-    command: daemonCommandOf(flags),
-    log: logOf(flags),
+  const request = requestFromHere(requestOf(image, directory, flags));
+  const { withDaemon } = await import('../daemon/start-daemon.ts');
+  const start = { socket: daemonSocketOf(flags), command: daemonCommandOf(flags), log: logOf(flags) };
+  const isEager = request.fill?.kind === 'eager';
+  await withDaemon(start, async ({ client, status }) => {
+    checkDaemon(status, client.socket, flags);
+    const progress = isEager ? followFill(client.socket, request.mountPoint) : undefined;
+    try {
+      const { mountPoint, state } = await client.mount(request);
+      printResult(flags.json, { image, mountPoint, pid: status.pid }, () => `${mountPoint}\n`);
+      if (flags.json !== true) note(`${state.why}; "sluice status ${mountPoint}" tells more`);
+    } finally {
+      clearInterval(progress);
+    }
   });
-  const { maximumBytes, minimumFreeBytes } = status.cache;
-  checkBound('--cache-size', flags.cacheSize, maximumBytes, status.pid);
-  checkBound('--cache-free', flags.cacheFree, minimumFreeBytes, status.pid);
-  const { mountNamespace } = await import('../control/socket-file.ts');
-  if (status.mountNamespace !== mountNamespace()) {
-    throw new UsageError(
-      'SLUICE_OPTION_INVALID',
-      `Cannot mount through the daemon at "${client.socket}": it mounts in another namespace, where this command cannot see it; leave --socket out`,
-    );
-  }
-  const progress = request.fill?.kind === 'eager' ? followFill(client.socket, request.mountPoint) : undefined;
-  try {
-    const { mountPoint } = await client.mount(request);
-    printResult(flags.json, { image, mountPoint, pid: status.pid }, () => `${mountPoint}\n`);
-  } finally {
-    clearInterval(progress);
-  }
+}
+
+/** @throws {UsageError} SLUICE_OPTION_INVALID when it is not as the flags want it */
+function checkDaemon({ cache, pid, mountNamespace: itsOwn }: DaemonStatus, socket: string, flags: MountFlags): void {
+  checkBound('--cache-size', flags.cacheSize, cache.maximumBytes, pid);
+  checkBound('--cache-free', flags.cacheFree, cache.minimumFreeBytes, pid);
+  if (itsOwn === mountNamespace()) return;
+  throw new UsageError(
+    'SLUICE_OPTION_INVALID',
+    `Cannot mount through the daemon at "${socket}": it mounts in another namespace, where this command cannot see it; leave --socket out`,
+  );
 }
 
 function checkBound(option: string, wanted: number | undefined, bound: number, pid: number): void {
@@ -153,12 +164,13 @@ function checkBound(option: string, wanted: number | undefined, bound: number, p
 
 /** The command of this program's daemon. */
 function daemonCommandOf(flags: MountFlags): [string, ...string[]] {
-  const { cacheDir, cacheSize, cacheFree, socket, workers } = flags;
+  const { cacheDir, cacheSize, cacheFree, workers } = flags;
+  const socket = flags.socket && path.resolve(flags.socket);
   const args = ['--cache-dir', path.resolve(cacheDir), '--idle-exit', process.env.SLUICE_IDLE_EXIT ?? String(idleExit)];
   const optional = { '--cache-size': cacheSize, '--cache-free': cacheFree, '--socket': socket, '--workers': workers };
   for (const [name, value] of Object.entries(optional)) if (value !== undefined) args.push(name, String(value));
   args.push('--log', logOf(flags));
-  return [process.execPath, ...process.execArgv, process.argv[1] ?? '', 'daemon', ...args];
+  return [process.execPath, ...process.execArgv, path.resolve(process.argv[1] ?? ''), 'daemon', ...args];
 }
 
 function logOf({ log, cacheDir }: MountFlags): string {
@@ -169,13 +181,13 @@ const progressMs = 1000;
 
 /** Tells from time to time how far a fill is. */
 function followFill(socket: string, mountPoint: string): NodeJS.Timeout {
-  return setInterval(() => {
-    void import('../control/control-client.ts')
-      .then(({ mountsAt }) => mountsAt(socket))
-      .then((mounts) => mounts.find(({ status }) => status.mountPoint === mountPoint)?.status)
-      .then((status) => status !== undefined && note(progressText(status)))
-      .catch(() => undefined);
-  }, progressMs).unref();
+  const tell = async (): Promise<void> => {
+    const { mountsAt } = await import('../control/control-client.ts');
+    const canonical = await realpath(mountPoint);
+    const mount = (await mountsAt(socket)).find(({ status }) => status.mountPoint === canonical);
+    if (mount !== undefined) note(progressText(mount.status));
+  };
+  return setInterval(() => void tell().catch(() => undefined), progressMs).unref();
 }
 
 function progressText({ state: { local, total, bytesPerSecond } }: MountStatus): string {

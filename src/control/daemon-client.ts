@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Upgraded } from '../holder/holder-link.ts';
 import { call, isRefusal } from './exchange.ts';
 import {
@@ -10,10 +9,6 @@ import {
   type UpgradeRequest,
   upgradePath,
 } from './protocol.ts';
-
-/** A daemon that is being replaced does not listen for a moment. */
-const patienceMs = 10_000;
-const lookAgainMs = 25;
 
 /**
  * A daemon, by its socket. Calls throw what the daemon threw, and FuseError SLUICE_CONTROL_UNAVAILABLE when nobody
@@ -39,24 +34,12 @@ export class DaemonClient {
   /** Returns when the mount answers; with an eager fill when all of the image is local. */
   async mount(body: MountRequest): Promise<MountStatus> {
     const timeoutMs = Number.POSITIVE_INFINITY;
-    return (await this.#patiently(() => call(this.socket, 'POST', mountsPath, { body, timeoutMs }))) as MountStatus;
+    return (await call(this.socket, 'POST', mountsPath, { body, timeoutMs })) as MountStatus;
   }
 
   /** Has the daemon replaced; returns when the new one serves. */
   async upgrade(body: UpgradeRequest): Promise<Upgraded> {
     const timeoutMs = Number.POSITIVE_INFINITY;
     return (await call(this.socket, 'POST', upgradePath, { body, timeoutMs })) as Upgraded;
-  }
-
-  /** Again, for as long as it reaches nobody. */
-  async #patiently<T>(attempt: () => Promise<T>): Promise<T> {
-    for (const end = performance.now() + patienceMs; ; ) {
-      try {
-        return await attempt();
-      } catch (error) {
-        if (!isRefusal(error) || performance.now() > end) throw error;
-        await sleep(lookAgainMs);
-      }
-    }
   }
 }

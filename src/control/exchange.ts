@@ -28,15 +28,26 @@ export async function call(
   const [status, answer] = await exchange(socket, method, path, text, timeoutMs).catch((cause) => {
     throw new FuseError('SLUICE_CONTROL_UNAVAILABLE', `Cannot reach the process at "${socket}"`, { cause });
   });
-  const parsed: unknown = JSON.parse(answer);
+  const parsed = parse(answer, socket);
   if (status >= 400) throw reviveError((parsed as Failure).error);
   return parsed;
 }
 
-/** Whether nobody listens there: the request has reached nobody. */
+/** Whether the request was refused by everybody: nobody listens there, or a daemon that takes none any more. */
 export function isRefusal(error: unknown): boolean {
+  if (error instanceof FuseError && error.code === 'SLUICE_DAEMON_ENDS') return true;
   const cause = error instanceof FuseError ? error.cause : error;
   return cause instanceof Error && 'code' in cause && (cause.code === 'ECONNREFUSED' || cause.code === 'ENOENT');
+}
+
+function parse(answer: string, socket: string): unknown {
+  try {
+    return JSON.parse(answer);
+  } catch (cause) {
+    throw new FuseError('SLUICE_CONTROL_UNAVAILABLE', `Cannot talk to the process at "${socket}": it is not sluice`, {
+      cause,
+    });
+  }
 }
 
 function exchange(

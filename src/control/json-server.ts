@@ -1,7 +1,7 @@
 import { once } from 'node:events';
-import { chmodSync, lstatSync, renameSync, rmSync, unlinkSync } from 'node:fs';
+import { lstatSync, renameSync, rmSync, unlinkSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { NotFoundError, SluiceError, UsageError } from '../errors.ts';
+import { type ErrorCode, NotFoundError, SluiceError, UsageError } from '../errors.ts';
 import { packError } from '../packed-error.ts';
 import type { Failure } from './protocol.ts';
 import type { SocketFile } from './socket-file.ts';
@@ -61,9 +61,11 @@ export class JsonServer {
     }
     const { file, temporary } = place;
     rmSync(temporary, { force: true });
+    // The socket is bound within the call: never, not even for a moment, may anybody else connect.
+    const mask = process.umask(0o177);
     server.#server.listen(temporary);
+    process.umask(mask);
     await once(server.#server, 'listening');
-    chmodSync(temporary, 0o600);
     renameSync(temporary, file);
     server.#own = { file, inode: lstatSync(file).ino };
     return server;
@@ -79,6 +81,7 @@ export class JsonServer {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const [status, body] = await this.#outcome(request);
+    if (!request.complete) response.shouldKeepAlive = false;
     if (body instanceof TextAnswer) response.writeHead(status, { 'content-type': body.type }).end(body.text);
     else response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
   }
@@ -105,9 +108,14 @@ export class JsonServer {
 async function readJson(request: IncomingMessage): Promise<Record<string, unknown>> {
   const parts: Buffer[] = [];
   let length = 0;
-  for await (const part of request as AsyncIterable<Buffer>) {
+  // The rest of what is too long is not read, and its sender is told why all the same.
+  for await (const part of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     length += part.length;
-    if (length > maximumRequestBytes) break;
+    if (length > maximumRequestBytes)
+      throw new UsageError(
+        'SLUICE_OPTION_INVALID',
+        `Cannot read request: it is longer than ${maximumRequestBytes} bytes`,
+      );
     parts.push(part);
   }
   if (length === 0) return {};
@@ -120,8 +128,15 @@ async function readJson(request: IncomingMessage): Promise<Record<string, unknow
   throw new UsageError('SLUICE_OPTION_INVALID', 'Cannot read request: want a JSON object');
 }
 
+/** Where the error's class does not say it. */
+const statusOfCode: Readonly<Partial<Record<ErrorCode, number>>> = {
+  SLUICE_TRACE_STATE: 409,
+  SLUICE_CANCELLED: 409,
+  SLUICE_DAEMON_ENDS: 503,
+};
+
 function statusOf(error: unknown): number {
-  if (error instanceof NotFoundError) return 404;
-  if (error instanceof UsageError) return error.code === 'SLUICE_TRACE_STATE' ? 409 : 400;
-  return error instanceof SluiceError ? 502 : 500;
+  if (!(error instanceof SluiceError)) return 500;
+  const byClass = error instanceof NotFoundError ? 404 : error instanceof UsageError ? 400 : 502;
+  return statusOfCode[error.code] ?? byClass;
 }

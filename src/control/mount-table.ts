@@ -1,8 +1,16 @@
-import { NotFoundError, UsageError } from '../errors.ts';
+import { NotFoundError } from '../errors.ts';
 import type { ServedImage } from '../mount/serve-image.ts';
 import { checkProfileName } from '../profile/profile-store.ts';
+import { checkBody, type Fields, isPositive, isText, oneOf } from './check-body.ts';
 import type { Route } from './json-server.ts';
-import { type MountList, type MountStatus, mountsPath } from './protocol.ts';
+import {
+  type FillRequest,
+  type MountList,
+  type MountStatus,
+  mountsPath,
+  type StartTrace,
+  type StopTrace,
+} from './protocol.ts';
 import { startTrace, stopTrace } from './trace-calls.ts';
 
 const mountPath = new RegExp(`^${mountsPath}/([0-9]{1,9})$`);
@@ -72,22 +80,29 @@ export function mountRoutes(table: MountTable): Route[] {
   ];
 }
 
-function trace(mount: ServedImage, { action, profile }: Readonly<Record<string, unknown>>): unknown {
-  if (action === 'start') return startTrace(mount);
-  if (action === 'stop' && typeof profile === 'string') return stopTrace(mount, checkProfileName(profile));
-  throw new UsageError('SLUICE_OPTION_INVALID', 'Cannot trace: want the action start, or stop and a profile');
+const startFields: Fields<StartTrace> = { action: [oneOf('start'), 'start or stop', 'required'] };
+
+const stopFields: Fields<StopTrace> = {
+  action: [oneOf('stop'), 'start or stop', 'required'],
+  profile: [isText, 'a name', 'required'],
+};
+
+function trace(mount: ServedImage, body: Readonly<Record<string, unknown>>): unknown {
+  if (body.action === 'start') {
+    checkBody('trace', startFields, body);
+    return startTrace(mount);
+  }
+  return stopTrace(mount, checkProfileName(checkBody('trace', stopFields, body).profile));
 }
 
-function fill({ fill }: ServedImage, { action, bytesPerSecond }: Readonly<Record<string, unknown>>): void {
-  const rate = bytesPerSecond ?? undefined;
-  const isRate = rate === undefined || (typeof rate === 'number' && rate >= 1);
-  if (action === 'start' && isRate) fill.start({ kind: 'background', bytesPerSecond: rate });
+const fillFields: Fields<FillRequest> = {
+  action: [oneOf('start', 'pause', 'resume'), 'start, pause or resume', 'required'],
+  bytesPerSecond: [isPositive, 'a number from 1 up', 'optional'],
+};
+
+function fill({ fill }: ServedImage, body: Readonly<Record<string, unknown>>): void {
+  const { action, bytesPerSecond } = checkBody('fill', fillFields, body);
+  if (action === 'start') fill.start({ kind: 'background', bytesPerSecond });
   else if (action === 'pause') fill.pause();
-  else if (action === 'resume') fill.resume();
-  else {
-    throw new UsageError(
-      'SLUICE_OPTION_INVALID',
-      'Cannot fill: want the action start, with bytesPerSecond from 1 up or without, pause or resume',
-    );
-  }
+  else fill.resume();
 }

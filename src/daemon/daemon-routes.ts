@@ -1,3 +1,4 @@
+import { type Check, checkBody, type Fields, isBoolean, isListOf, isText } from '../control/check-body.ts';
 import { type Route, TextAnswer } from '../control/json-server.ts';
 import { mountRoutes } from '../control/mount-table.ts';
 import {
@@ -6,13 +7,16 @@ import {
   type MountStatus,
   metricsPath,
   mountsPath,
+  type UnmountRequest,
+  type UpgradeRequest,
   upgradePath,
 } from '../control/protocol.ts';
-import { FuseError, UsageError } from '../errors.ts';
+import { FuseError } from '../errors.ts';
 import type { Upgraded } from '../holder/holder-link.ts';
 import type { DaemonCommand } from '../holder/protocol.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { MetricsSource } from '../metrics/source.ts';
+import { nativeMissingReason } from '../native.ts';
 import type { Daemon } from './daemon.ts';
 import { parseMountRequest } from './parse-mount-request.ts';
 import type { SharedParts } from './serve-request.ts';
@@ -26,6 +30,17 @@ export interface ApiParts {
   /** Undefined: nobody would replace this daemon. */
   upgrade(): ((command: DaemonCommand | undefined) => Promise<Upgraded>) | undefined;
 }
+
+const unmountFields: Fields<UnmountRequest> = {
+  lazy: [isBoolean, 'true or false', 'optional'],
+  abort: [isBoolean, 'true or false', 'optional'],
+};
+
+const isCommand: Check = (value) => isListOf(isText)(value) && (value as readonly unknown[]).length === 2;
+
+const upgradeFields: Fields<UpgradeRequest> = {
+  program: [isCommand, 'the paths of Node and of a script', 'optional'],
+};
 
 export function daemonRoutes(api: ApiParts): Route[] {
   const { daemon } = api;
@@ -42,12 +57,12 @@ export function daemonRoutes(api: ApiParts): Route[] {
     {
       method: 'DELETE',
       path: new RegExp(`^${mountsPath}/([0-9]{1,9})$`),
-      answer: async ([id], { lazy, abort }) => {
-        await daemon.unmount(Number(id), { lazy: lazy === true, abort: abort === true });
+      answer: async ([id], body) => {
+        await daemon.unmount(Number(id), checkBody('unmount', unmountFields, body));
         return {};
       },
     },
-    { method: 'POST', path: new RegExp(`^${upgradePath}$`), answer: (_, { program }) => upgrade(api, program) },
+    { method: 'POST', path: new RegExp(`^${upgradePath}$`), answer: (_, body) => upgrade(api, body) },
     metricsRoute(api),
   ];
 }
@@ -72,18 +87,13 @@ export function metricsRoute({ daemon, metrics, parts }: ApiParts): Route {
   };
 }
 
-function upgrade(api: ApiParts, program: unknown): Promise<Upgraded> {
-  const isProgram = Array.isArray(program) && program.length === 2 && program.every((part) => typeof part === 'string');
-  if (program !== undefined && !isProgram)
-    throw new UsageError(
-      'SLUICE_OPTION_INVALID',
-      'Cannot upgrade: want "program" to be the paths of Node and of a script',
-    );
+function upgrade(api: ApiParts, body: Readonly<Record<string, unknown>>): Promise<Upgraded> {
+  const { program } = checkBody('upgrade', upgradeFields, body);
   const replace = api.upgrade();
-  if (replace !== undefined) return replace(isProgram ? commandOf(program as [string, string]) : undefined);
+  if (replace !== undefined) return replace(program && commandOf(program));
   throw new FuseError(
     'SLUICE_UPGRADE_FAILED',
-    'Cannot replace the daemon: it has no holder, which takes the native addon; unmount, and start another one',
+    `Cannot replace the daemon: it has no holder (${nativeMissingReason() ?? 'that was killed'}); unmount, and start another one`,
   );
 }
 

@@ -3,6 +3,7 @@ import { realpath } from 'node:fs/promises';
 import { MountTable } from '../control/mount-table.ts';
 import type { MountRequest } from '../control/protocol.ts';
 import { FuseError, UsageError } from '../errors.ts';
+import { findMount } from '../fuse/mount-info.ts';
 import type { UnmountOptions } from '../fuse/unmount.ts';
 import type { HandedMount, HandOver } from '../holder/holder-link.ts';
 import type { KeptMount } from '../holder/protocol.ts';
@@ -35,15 +36,18 @@ export class Daemon {
   readonly ended: Promise<void>;
   keeper: Keeper | undefined;
   readonly #options: DaemonOptions;
-  /** By mount point, canonical: those that are being made, too. */
-  readonly #taken = new Set<string>();
+  readonly #parts: SharedParts;
+  /** Aborted when it takes no more requests. */
+  readonly #ending = new AbortController();
+  /** Mounts that are being made, by canonical mount point; settled when they are served, or cannot be. */
+  readonly #making = new Map<string, Promise<unknown>>();
   readonly #prepared: ImageContent[] = [];
-  #isEnding = false;
   #idle: NodeJS.Timeout | undefined;
   #end: () => void = () => undefined;
 
   constructor(options: DaemonOptions) {
     this.#options = options;
+    this.#parts = { ...options.parts, signal: this.#ending.signal };
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
@@ -53,22 +57,22 @@ export class Daemon {
   /**
    * Mounts; with an eager fill, returns when all of the image is local.
    * @returns the mount's number
-   * @throws {FuseError} SLUICE_MOUNT_FAILED, also when this daemon has a mount there already
-   * @throws what serveImage() throws, and an eager fill
+   * @throws {FuseError} SLUICE_MOUNT_FAILED; SLUICE_DAEMON_ENDS when it is to be asked of another daemon
+   * @throws {UsageError} SLUICE_OPTION_INVALID when this daemon has a mount there already
+   * @throws what serveImage() throws, and an eager fill; nothing is left behind then
    */
   async mount(request: MountRequest): Promise<number> {
-    if (this.#isEnding) throw new FuseError('SLUICE_CONTROL_UNAVAILABLE', 'Cannot mount: the daemon is ending');
-    const mountPoint = await this.#take(request.mountPoint);
-    try {
-      const served = await serveRequest({ ...request, mountPoint }, this.#options.parts);
-      const id = this.#add(served);
-      if (served.fd !== undefined) this.keeper?.keep({ id, record: recordOf(request, served) }, served.fd);
-      if (request.fill?.kind === 'eager') await this.#filled(served);
-      return id;
-    } catch (error) {
-      this.#free(mountPoint);
-      throw error;
-    }
+    const mountPoint = await canonicalMountPoint(request.mountPoint);
+    this.#checkFree(mountPoint);
+    const making = this.#serve({ ...request, mountPoint });
+    this.#making.set(mountPoint, making);
+    this.#waitIdle();
+    const { id, served } = await making.finally(() => {
+      this.#making.delete(mountPoint);
+      this.#waitIdle();
+    });
+    if (request.fill?.kind === 'eager') await filled(served);
+    return id;
   }
 
   /**
@@ -82,13 +86,14 @@ export class Daemon {
 
   /** Unmounts everything, lazily, and ends with the last mount. @param abort - fails what is open */
   async stop(abort: boolean): Promise<void> {
-    this.#isEnding = true;
+    this.#ending.abort();
     const mounts = this.mounts.values();
     await Promise.all(
       mounts.map((mount) => mount.unmount({ lazy: true, abort }).catch((error) => this.#failed(error))),
     );
-    await Promise.all(mounts.map(({ ended }) => ended));
-    this.#end();
+    // How they end is said when they do.
+    await Promise.allSettled(mounts.map(({ ended }) => ended));
+    await this.finish();
   }
 
   /** What a holder asks for. `prepared` and released mounts are told of to nobody. */
@@ -101,20 +106,39 @@ export class Daemon {
       for (const content of this.#prepared.splice(0)) await content.close();
     },
     release: async () => {
-      this.#isEnding = true;
+      this.#ending.abort();
       await Promise.all(this.mounts.values().map(({ release }) => release?.()));
     },
   };
 
   /** Whether it takes no more requests. */
   get isEnding(): boolean {
-    return this.#isEnding;
+    return this.#ending.signal.aborted;
   }
 
-  /** For a daemon that was replaced. */
-  finish(): void {
-    this.#isEnding = true;
+  /** Ends without unmounting, as for a daemon that was replaced: once what is being made has given up. */
+  async finish(): Promise<void> {
+    this.#ending.abort();
+    await Promise.allSettled(this.#making.values());
     this.#end();
+  }
+
+  async #serve(request: MountRequest): Promise<{ readonly id: number; readonly served: ServedImage }> {
+    this.#checkTaking();
+    const served = await serveRequest(request, this.#parts).catch((error) => {
+      this.#checkTaking();
+      throw error;
+    });
+    try {
+      // It took a while.
+      this.#checkTaking();
+      const id = this.#add(served);
+      if (served.fd !== undefined) this.keeper?.keep({ id, record: recordOf(request, served) }, served.fd);
+      return { id, served };
+    } catch (error) {
+      await served.unmount({ lazy: true });
+      throw error;
+    }
   }
 
   #add(served: ServedImage, id?: number): number {
@@ -122,7 +146,7 @@ export class Daemon {
     const end = (error?: unknown): void => {
       if (error !== undefined) this.#failed(error);
       this.keeper?.drop(number);
-      this.#free(served.mountPoint);
+      this.#waitIdle();
     };
     served.ended.then(() => end(), end);
     const { reference } = served.content.image;
@@ -130,18 +154,9 @@ export class Daemon {
     return number;
   }
 
-  async #filled(served: ServedImage): Promise<void> {
-    try {
-      await served.fill.done;
-    } catch (error) {
-      await served.unmount({ lazy: true });
-      throw error;
-    }
-  }
-
   async #prepare({ request }: MountRecord): Promise<void> {
     try {
-      this.#prepared.push(await openRequest(request, this.#options.parts));
+      this.#prepared.push(await openRequest(request, this.#parts));
     } catch (error) {
       // It may go better when it is needed.
       this.#failed(error);
@@ -153,51 +168,57 @@ export class Daemon {
     const { request, root } = record as MountRecord;
     let isOpen = false;
     try {
-      const content = await openRequest(request, this.#options.parts);
+      const content = await openRequest(request, this.#parts);
       this.#prepared.push(content);
       checkRoot({ request, root }, content.image.root);
       isOpen = true;
-      this.#taken.add(request.mountPoint);
-      this.#add(await serveRequest(request, this.#options.parts, { fd }), id);
+      this.#add(await serveRequest(request, this.#parts, { fd }), id);
       this.#waitIdle();
     } catch (error) {
       if (!isOpen) closeSync(fd);
       this.keeper?.drop(id);
-      this.#free(request.mountPoint);
       this.#failed(error);
     }
   }
 
-  async #take(mountPoint: string): Promise<string> {
-    const canonical = await realpath(mountPoint).catch((cause) => {
-      const why = cause instanceof Error ? cause.message : String(cause);
-      throw new FuseError('SLUICE_MOUNT_FAILED', `Cannot mount on "${mountPoint}": ${why}`, { cause });
-    });
-    if (this.#taken.has(canonical)) {
-      throw new UsageError(
-        'SLUICE_OPTION_INVALID',
-        `Cannot mount on "${canonical}": an image is mounted there already`,
-      );
-    }
-    this.#taken.add(canonical);
-    this.#waitIdle();
-    return canonical;
+  /** It is unmounted by others, too, and lazily: only who looks knows. */
+  #checkFree(mountPoint: string): void {
+    const isServed = this.mounts.values().some((mount) => mount.mountPoint === mountPoint);
+    if (!this.#making.has(mountPoint) && !(isServed && findMount(mountPoint)?.type === 'fuse.sluice')) return;
+    throw new UsageError('SLUICE_OPTION_INVALID', `Cannot mount on "${mountPoint}": an image is mounted there already`);
   }
 
-  #free(mountPoint: string): void {
-    this.#taken.delete(mountPoint);
-    this.#waitIdle();
+  #checkTaking(): void {
+    if (this.isEnding) throw new FuseError('SLUICE_DAEMON_ENDS', 'Cannot mount: the daemon is ending');
   }
 
   #waitIdle(): void {
     clearTimeout(this.#idle);
     const { idleMs } = this.#options;
-    if (idleMs === undefined || this.#taken.size > 0) return;
+    if (idleMs === undefined || this.#making.size + this.mounts.size > 0) return;
     // The only thing that keeps the process: without a mount there is nothing else.
-    this.#idle = setTimeout(() => this.finish(), idleMs);
+    this.#idle = setTimeout(() => void this.finish(), idleMs);
   }
 
   #failed(error: unknown): void {
     this.#options.log.error('daemon:failed', { error });
+  }
+}
+
+async function filled(served: ServedImage): Promise<void> {
+  try {
+    await served.fill.done;
+  } catch (error) {
+    await served.unmount({ lazy: true });
+    throw error;
+  }
+}
+
+async function canonicalMountPoint(mountPoint: string): Promise<string> {
+  try {
+    return await realpath(mountPoint);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new FuseError('SLUICE_MOUNT_FAILED', `Cannot mount on "${mountPoint}": ${why}`, { cause });
   }
 }

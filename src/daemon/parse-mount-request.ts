@@ -1,48 +1,78 @@
 import path from 'node:path';
+import {
+  type Check,
+  checkBody,
+  type Fields,
+  isBoolean,
+  isListOf,
+  isMapOf,
+  isObjectWith,
+  isPositive,
+  isText,
+  oneOf,
+} from '../control/check-body.ts';
 import type { MountRequest } from '../control/protocol.ts';
-import { UsageError } from '../errors.ts';
+import type { Platform } from '../oci/image.ts';
+import type { RegistryOptions } from '../registry/registry-options.ts';
 
-type Check = (value: unknown) => boolean;
-
-const isObject: Check = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
-const isText: Check = (value) => typeof value === 'string' && value.length > 0 && !value.includes('\0');
-const isBoolean: Check = (value) => typeof value === 'boolean';
+const isString: Check = (value) => typeof value === 'string';
 const isPath: Check = (value) => isText(value) && path.isAbsolute(value as string);
-const isPositive: Check = (value) => typeof value === 'number' && value >= 1;
+const isDuration: Check = (value) => Number.isFinite(value) && (value as number) >= 0;
+const isCount: Check = (value) => Number.isSafeInteger(value) && isPositive(value);
 
-const oneOf =
-  (...values: readonly unknown[]): Check =>
+const either =
+  (...checks: readonly Check[]): Check =>
   (value) =>
-    values.includes(value);
+    checks.some((check) => check(value));
 
-/** Objects with these members and no others. */
-const withMembers =
-  (members: Readonly<Record<string, Check>>, required: readonly string[] = []): Check =>
-  (value) =>
-    isObject(value) &&
-    required.every((name) => Object.hasOwn(value as object, name)) &&
-    Object.entries(value as object).every(([name, member]) => members[name]?.(member) ?? false);
+const platformMembers: Readonly<Record<keyof Platform, Check>> = {
+  os: isText,
+  architecture: isText,
+  variant: isText,
+  'os.version': isText,
+};
+const { os, architecture, ...platformDetails } = platformMembers;
 
-/** What each field has to be. What is in `registry` is checked by who uses it: it is the user's own, on the user's behalf. */
-const fields: Readonly<Record<keyof MountRequest, readonly [check: Check, want: string, isRequired: boolean]>> = {
-  image: [isText, 'a reference', true],
-  mountPoint: [isPath, 'an absolute path', true],
-  driver: [oneOf('fuse', 'libfuse'), 'fuse or libfuse', true],
-  platform: [isObject, 'an object with os and architecture', false],
-  profile: [(value) => value === false || isText(value), 'a name, or false', false],
-  prefetch: [isBoolean, 'true or false', true],
-  trace: [isBoolean, 'true or false', true],
+const registryMembers: Readonly<Record<keyof RegistryOptions, Check>> = {
+  plainHttp: isBoolean,
+  ca: isText,
+  credentials: either(
+    oneOf('anonymous'),
+    isObjectWith({ kind: oneOf('password'), username: isString, password: isString }),
+    isObjectWith({ kind: oneOf('identity-token'), token: isString }),
+  ),
+  credentialsCommand: isListOf(isText),
+  mirrors: isListOf(isText),
+  hostsDirectory: isString,
+  http2: isBoolean,
+  environment: isMapOf(isString),
+  connections: isCount,
+  stallMs: isPositive,
+  retry: isObjectWith({ attempts: isCount, baseMs: isDuration, maximumMs: isDuration, deadlineMs: isDuration }),
+};
+
+const fields: Fields<MountRequest> = {
+  image: [isText, 'a reference', 'required'],
+  mountPoint: [isPath, 'an absolute path', 'required'],
+  driver: [oneOf('fuse', 'libfuse'), 'fuse or libfuse', 'required'],
+  platform: [isObjectWith({ os, architecture }, platformDetails), 'an object with os and architecture', 'optional'],
+  profile: [either(oneOf(false), isText), 'a name, or false', 'optional'],
+  prefetch: [isBoolean, 'true or false', 'required'],
+  trace: [isBoolean, 'true or false', 'required'],
   failure: [
-    withMembers({ kind: oneOf('eio', 'wait', 'offline'), milliseconds: isPositive }, ['kind']),
-    'kind eio, offline, or wait with milliseconds',
-    true,
+    either(
+      isObjectWith({ kind: oneOf('eio', 'offline') }),
+      isObjectWith({ kind: oneOf('wait'), milliseconds: isPositive }),
+    ),
+    'kind eio, offline, or wait with milliseconds from 1 up',
+    'required',
   ],
   fill: [
-    withMembers({ kind: oneOf('eager', 'background'), bytesPerSecond: isPositive }, ['kind']),
-    'kind eager or background, bytesPerSecond from 1 up',
-    false,
+    isObjectWith({ kind: oneOf('eager', 'background') }, { bytesPerSecond: isPositive }),
+    'kind eager or background, with bytesPerSecond from 1 up or without',
+    'optional',
   ],
-  registry: [isObject, 'an object', true],
+  registry: [isObjectWith({}, registryMembers), 'an object of docs/daemon.md’s registry options', 'required'],
 };
 
 /**
@@ -50,12 +80,5 @@ const fields: Readonly<Record<keyof MountRequest, readonly [check: Check, want: 
  * @throws {UsageError} SLUICE_OPTION_INVALID, naming the field that is wrong, missing or unknown
  */
 export function parseMountRequest(body: Readonly<Record<string, unknown>>): MountRequest {
-  for (const [name, [check, want, isRequired]] of Object.entries(fields)) {
-    if (body[name] === undefined ? isRequired : !check(body[name])) {
-      throw new UsageError('SLUICE_OPTION_INVALID', `Cannot mount: want "${name}" to be ${want}`);
-    }
-  }
-  const unknown = Object.keys(body).find((name) => !Object.hasOwn(fields, name));
-  if (unknown === undefined) return body as unknown as MountRequest;
-  throw new UsageError('SLUICE_OPTION_INVALID', `Cannot mount: "${unknown.slice(0, 100)}" is no field of a request`);
+  return checkBody('mount', fields, body);
 }

@@ -30,7 +30,7 @@ export interface RunDaemonOptions {
 
 /**
  * Runs a daemon in this process until it is stopped, idle, or replaced. A process that a holder started serves what that
- * has kept. SIGTERM and SIGINT unmount and end it; a second one does not wait for open files.
+ * has kept. SIGTERM, SIGINT and SIGHUP unmount and end it; a second one does not wait for open files.
  */
 export async function runDaemon(options: RunDaemonOptions): Promise<void> {
   const { log } = options;
@@ -83,7 +83,7 @@ async function serve(
     if (link === undefined) throw new Error('unreachable: only offered with a holder');
     const upgraded = await link.upgrade(...args);
     // The answer is on its way first.
-    setImmediate(() => daemon.finish());
+    setImmediate(() => void daemon.finish());
     return upgraded;
   };
   const api: ApiParts = {
@@ -128,13 +128,15 @@ async function serve(
       (error) => {
         log.error('daemon:hand-over-failed', { error });
         reject(error);
-        daemon.finish();
+        void daemon.finish();
       },
     );
     daemon.keeper = link;
   });
   return link;
 }
+
+const started = new Date(performance.timeOrigin).toISOString();
 
 function statusOf(
   { cacheDirectory }: RunDaemonOptions,
@@ -144,7 +146,7 @@ function statusOf(
   return {
     pid: process.pid,
     version: version(),
-    started: new Date(Date.now() - process.uptime() * 1000).toISOString(),
+    started,
     cacheDirectory,
     mountNamespace: mountNamespace(),
     portable: nativeMissingReason(),
@@ -154,12 +156,21 @@ function statusOf(
   };
 }
 
+/** A terminal, and systemd, send a signal to all processes of a group: the holder's comes right behind it, and is the same. */
+const sameSignalMs = 200;
+
 /** @returns ends it */
 function stopOnSignals(daemon: Daemon): () => void {
-  let signals = 0;
-  const stop = (): void => void daemon.stop(signals++ > 0);
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop);
+  let first: number | undefined;
+  const stop = (): void => {
+    const now = performance.now();
+    first ??= now;
+    if (now === first) void daemon.stop(false);
+    else if (now - first > sameSignalMs) void daemon.stop(true);
+  };
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const signal of signals) process.on(signal, stop);
   return () => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, stop);
+    for (const signal of signals) process.off(signal, stop);
   };
 }

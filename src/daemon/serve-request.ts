@@ -13,6 +13,8 @@ export interface SharedParts {
   readonly workers: MountWorkers;
   readonly contents: ContentPool;
   readonly scheduler: FetchScheduler;
+  /** Ends what is being opened. */
+  readonly signal?: AbortSignal | undefined;
   /** Told of every failed read, in words. */
   readonly onFailure: (message: string) => void;
 }
@@ -23,14 +25,14 @@ export interface SharedParts {
  */
 export function openRequest(
   { image, platform, failure, registry }: MountRequest,
-  { cache, contents, scheduler }: SharedParts,
+  { cache, contents, scheduler, signal }: SharedParts,
   onManifest?: OnManifest,
 ): Promise<ImageContent> {
   // The same repository or folder, whichever of its images.
   const place = { ...parseReference(image), tag: undefined, digest: undefined };
   const key = JSON.stringify([place, failure, registry]);
   const source = openSource(image, registry);
-  return contents.open(key, { source, cache, platform, failure, scheduler, onManifest });
+  return contents.open(key, { source, cache, platform, failure, scheduler, signal, onManifest });
 }
 
 /**
