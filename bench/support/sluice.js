@@ -16,6 +16,8 @@ export function convert(source, target, cacheDirectory) {
 export function mountImage(image, mountPoint, cacheDirectory) {
   mkdirSync(mountPoint, { recursive: true });
   const args = ['mount', '--json', '--cache-dir', cacheDirectory, image, mountPoint];
+  // A daemon is not to outlive its benchmark.
+  process.env.SLUICE_IDLE_EXIT ??= '1';
   return runJson(process.execPath, [sluiceProgram, ...args]).pid;
 }
 

@@ -119,6 +119,7 @@ export class Daemon {
   /** Ends without unmounting, as for a daemon that was replaced: once what is being made has given up. */
   async finish(): Promise<void> {
     this.#ending.abort();
+    clearTimeout(this.#idle);
     await Promise.allSettled(this.#making.values());
     this.#end();
   }
@@ -195,7 +196,7 @@ export class Daemon {
   #waitIdle(): void {
     clearTimeout(this.#idle);
     const { idleMs } = this.#options;
-    if (idleMs === undefined || this.#making.size + this.mounts.size > 0) return;
+    if (idleMs === undefined || this.isEnding || this.#making.size + this.mounts.size > 0) return;
     // The only thing that keeps the process: without a mount there is nothing else.
     this.#idle = setTimeout(() => void this.finish(), idleMs);
   }
