@@ -63,7 +63,7 @@ export class ReadCounters {
 }
 
 /** The bucket of a duration: {@link CountedReads.buckets}. */
-export function bucketOf(milliseconds: number): number {
+function bucketOf(milliseconds: number): number {
   const microseconds = Math.min(milliseconds * 1000, 2 ** (buckets - 1));
   return microseconds < 1 ? 0 : Math.min(buckets - 1, 32 - Math.clz32(microseconds));
 }
