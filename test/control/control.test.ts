@@ -1,6 +1,5 @@
 import { once } from 'node:events';
 import { mkdir, readdir, stat } from 'node:fs/promises';
-import { request } from 'node:http';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -13,23 +12,12 @@ import { MountWorkers } from '../../src/mount/mount-workers.ts';
 import { type ServedImage, serveImage } from '../../src/mount/serve-image.ts';
 import { openSource } from '../../src/transport/open.ts';
 import { loadZstd } from '../../src/zstd/codec.ts';
+import { ask } from '../support/ask.ts';
 import { convertLayers } from '../support/convert-layers.ts';
 import { smallImage } from '../support/image.ts';
 import { run } from '../support/process.ts';
 import { makeTemporaryDirectory, removeTemporaryDirectory, withTemporaryDirectory } from '../support/temporary.ts';
 import { isRoot } from '../support/tools.ts';
-
-/** What a client that is not ours gets: status and body. */
-function ask(socketPath: string, method: string, url: string, body = ''): Promise<{ status: number; body: unknown }> {
-  return new Promise((resolve, reject) => {
-    const sent = request({ socketPath, method, path: url, agent: false }, async (response) => {
-      let text = '';
-      for await (const part of response.setEncoding('utf8')) text += part;
-      resolve({ status: response.statusCode ?? 0, body: JSON.parse(text) });
-    });
-    sent.on('error', reject).end(body);
-  });
-}
 
 const socketsOf = (directory: string): Promise<string[]> => readdir(path.join(directory, 'run')).catch(() => []);
 
@@ -85,7 +73,7 @@ describe.skipIf(!isRoot())('ControlServer', () => {
     withControl(async (control) => {
       expect((await stat(control.file)).mode & 0o777).toBe(0o600);
       expect((await stat(path.dirname(control.file))).mode & 0o777).toBe(0o700);
-      expect(await ask(control.file, 'GET', '/v1/mounts')).toEqual({
+      expect(await ask(control.file, 'GET', '/v1/mounts')).toMatchObject({
         status: 200,
         body: {
           pid: process.pid,
@@ -121,6 +109,15 @@ describe.skipIf(!isRoot())('ControlServer', () => {
     ['POST', '/v1/mounts/1/trace', '{"action":"fly"}', 400, 'SLUICE_OPTION_INVALID'],
     ['POST', '/v1/mounts/1/trace', '[', 400, 'SLUICE_OPTION_INVALID'],
     ['POST', '/v1/mounts/1/trace', 'null', 400, 'SLUICE_OPTION_INVALID'],
+    ['POST', '/v1/mounts/1/trace', '{"action":"start","profile":"x"}', 400, 'SLUICE_OPTION_INVALID'],
+    ['POST', '/v1/mounts/9/fill', '{"action":"start"}', 404, 'SLUICE_MOUNT_NOT_FOUND'],
+    ['POST', '/v1/mounts/1/fill', '{}', 400, 'SLUICE_OPTION_INVALID'],
+    ['POST', '/v1/mounts/1/fill', '{"action":"stop"}', 400, 'SLUICE_OPTION_INVALID'],
+    ['POST', '/v1/mounts/1/fill', '{"action":"start","bytesPerSecond":0}', 400, 'SLUICE_OPTION_INVALID'],
+    ['POST', '/v1/mounts/1/fill', '{"action":"start","bytesPerSecond":"20M"}', 400, 'SLUICE_OPTION_INVALID'],
+    ['POST', '/v1/mounts/1/fill', '{"action":"start","rate":1}', 400, 'SLUICE_OPTION_INVALID'],
+    ['POST', '/v1/mounts', '{}', 404, 'SLUICE_PATH_NOT_FOUND'],
+    ['DELETE', '/v1/mounts/1', '', 404, 'SLUICE_PATH_NOT_FOUND'],
     ['GET', '/v1/mounts/1/trace', '', 404, 'SLUICE_PATH_NOT_FOUND'],
     ['GET', '/v2/mounts', '', 404, 'SLUICE_PATH_NOT_FOUND'],
   ])('answers %s %s %s with %i', (method, url, body, status, code) =>
@@ -131,8 +128,12 @@ describe.skipIf(!isRoot())('ControlServer', () => {
 
   it('reads no more of a request than it may have', () =>
     withControl(async (control) => {
-      const body = `{"action":"start","x":"${'x'.repeat(300_000)}"}`;
-      expect(await ask(control.file, 'POST', '/v1/mounts/1/trace', body)).toMatchObject({ status: 400 });
+      const body = `{"action":"start","x":"${'x'.repeat(8_000_000)}"}`;
+      const answer = await ask(control.file, 'POST', '/v1/mounts/1/trace', body);
+      expect(answer).toMatchObject({
+        status: 400,
+        body: { error: { message: expect.stringContaining('longer than') } },
+      });
     }));
 
   it('forgets a mount that has ended, and is closed with the only one', async () => {
