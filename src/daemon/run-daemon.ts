@@ -81,10 +81,10 @@ async function serve(
   let link: HolderLink | undefined;
   const replace = async (...args: Parameters<HolderLink['upgrade']>) => {
     if (link === undefined) throw new Error('unreachable: only offered with a holder');
-    const upgraded = await link.upgrade(...args);
+    const { pid, stallMs } = await link.upgrade(...args);
     // The answer is on its way first.
     setImmediate(() => void daemon.finish());
-    return upgraded;
+    return { pid, stallMs };
   };
   const api: ApiParts = {
     ...known,
