@@ -59,7 +59,9 @@ function exchange(
 ): Promise<[status: number, text: string]> {
   return new Promise((resolve, reject) => {
     const timeout = Number.isFinite(timeoutMs) ? { timeout: timeoutMs } : {};
-    const sent = request({ socketPath, method, path, agent: false, ...timeout }, (response) => {
+    // Of itself, Node does not say it of a DELETE, and its body would be taken for the next request.
+    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+    const sent = request({ socketPath, method, path, headers, agent: false, ...timeout }, (response) => {
       let text = '';
       response.setEncoding('utf8').on('error', reject);
       response.on('data', (part: string) => {

@@ -84,13 +84,11 @@ export class Daemon {
     await this.mounts.get(id).unmount(options);
   }
 
-  /** Unmounts everything, lazily, and ends with the last mount. @param abort - fails what is open */
-  async stop(abort: boolean): Promise<void> {
+  /** Unmounts everything, lazily, and ends with the last mount: when nobody has files open any more. */
+  async stop(): Promise<void> {
     this.#ending.abort();
     const mounts = this.mounts.values();
-    await Promise.all(
-      mounts.map((mount) => mount.unmount({ lazy: true, abort }).catch((error) => this.#failed(error))),
-    );
+    await Promise.all(mounts.map((mount) => mount.unmount({ lazy: true }).catch((error) => this.#failed(error))));
     // How they end is said when they do.
     await Promise.allSettled(mounts.map(({ ended }) => ended));
     await this.finish();

@@ -165,8 +165,9 @@ function stopOnSignals(daemon: Daemon): () => void {
   const stop = (): void => {
     const now = performance.now();
     first ??= now;
-    if (now === first) void daemon.stop(false);
-    else if (now - first > sameSignalMs) void daemon.stop(true);
+    if (now === first) void daemon.stop();
+    // What is out of the tree cannot be unmounted again: it ends with its last descriptor, the holder's too.
+    else if (now - first > sameSignalMs) void daemon.finish();
   };
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const signal of signals) process.on(signal, stop);

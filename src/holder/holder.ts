@@ -47,6 +47,8 @@ export class Holder {
   #unservedSince: number | undefined = performance.now();
   #failures = 0;
   #upgrading = false;
+  /** Told to end: however the daemon does, there is no other. */
+  #isStopping = false;
   readonly #waiting = new Map<ToHolder['kind'], (from: DaemonProcess) => void>();
   #end: (status: number) => void = () => undefined;
 
@@ -58,7 +60,10 @@ export class Holder {
   /** Runs a daemon until it ends by itself. @returns its exit status */
   static async run(options: HolderOptions): Promise<number> {
     const holder = new Holder(options);
-    const pass = (signal: NodeJS.Signals): void => holder.#current?.kill(signal);
+    const pass = (signal: NodeJS.Signals): void => {
+      holder.#isStopping = true;
+      holder.#current?.kill(signal);
+    };
     for (const signal of signals) process.on(signal, pass);
     const status = await new Promise<number>((resolve) => {
       holder.#end = resolve;
@@ -122,7 +127,7 @@ export class Holder {
     this.#current = undefined;
     const neverServed = this.#unservedSince !== undefined && this.#kept.size === 0;
     // By itself, or for a reason that the next one would have, too.
-    if (status === 0 || neverServed) return this.#end(status);
+    if (status === 0 || neverServed || this.#isStopping) return this.#end(status);
     this.#unservedSince ??= performance.now();
     this.#options.onEvent('daemon died', { pid: daemon.pid, status, mounts: this.#kept.size });
     if (performance.now() - this.#unservedSince > giveUpMs) {

@@ -30,13 +30,15 @@ cd /mnt/home
 export HOME=/mnt/home SLUICE_CACHE_DIR=/mnt/home/cache
 mkdir -p mnt
 sluice() { "$NODE" "$COMMAND" "$@"; }
-sluice mount --trace --no-prefetch oci:/mnt/layout:converted /mnt/home/mnt > /dev/null
+sluice mount --json --trace --no-prefetch oci:/mnt/layout:converted /mnt/home/mnt > result
+pid=$(sed -n 's/.*"pid": *//p' result)
 dd if=mnt/big of=/dev/null bs=4096 skip=70 count=2 status=none
 dd if=mnt/big of=/dev/null bs=4096 skip=3 count=1 status=none
 sluice trace stop /mnt/home/mnt > /dev/null
 sluice trace show /mnt/home/mnt
 sluice trace show /mnt/home/mnt --profile default
 sluice umount /mnt/home/mnt
+while grep -q '^State:.[^Z]' "/proc/$pid/status"; do sleep 0.05; done 2>/dev/null
 `;
 
 const possible = isRoot() && has('fusermount3', 'unshare', 'setpriv', 'mknod', 'dd');

@@ -14,7 +14,9 @@ export function ask(place: string, method: string, url: string, body = ''): Prom
   const [, host, port] = /^([^/]+):(\d+)$/.exec(place) ?? [];
   const address = host === undefined ? { socketPath: place } : { host, port };
   return new Promise((resolve, reject) => {
-    const sent = request({ ...address, method, path: url, agent: false }, async (response) => {
+    // Of itself, Node says it for some methods only.
+    const headers = { 'content-length': Buffer.byteLength(body) };
+    const sent = request({ ...address, method, path: url, headers, agent: false }, async (response) => {
       let text = '';
       for await (const part of response.setEncoding('utf8')) text += part;
       const type = response.headers['content-type'];
