@@ -37,6 +37,9 @@ const faults = {
   elsewhere: (exchange) => forward(exchange, { shift: 4096 }),
 };
 
+/** Longer than anybody takes to ask again. */
+const flipPauseMs = 5000;
+
 function answer(reply, status, headers = {}) {
   reply.writeHead(status, { 'content-length': '0', ...headers }).end();
 }
@@ -85,6 +88,7 @@ export async function startFaultyProxy({ upstream, seed, share }) {
   const random = randomNumbers(seed);
   const counts = Object.fromEntries(Object.keys(faults).map((name) => [name, 0]));
   const proxy = { counts, requests: 0, isCalm: false };
+  let flippedAt = Number.NEGATIVE_INFINITY;
   const server = createServer((incoming, reply) => {
     const exchange = { incoming, reply, upstream, random };
     const isBlob = incoming.method === 'GET' && incoming.url.includes('/blobs/');
@@ -92,6 +96,9 @@ export async function startFaultyProxy({ upstream, seed, share }) {
     if (proxy.isCalm || !isBlob || random() >= share) return forward(exchange);
     const names = Object.keys(faults);
     const name = names[Math.floor(random() * names.length)];
+    // Wrong bytes twice in a row are an error to a reader, and are meant to be: there is nobody else to ask.
+    if (name === 'flipped' && performance.now() - flippedAt < flipPauseMs) return forward(exchange);
+    if (name === 'flipped') flippedAt = performance.now();
     counts[name]++;
     return faults[name](exchange);
   });
